@@ -1,0 +1,143 @@
+"""The clean dataset: columnar, immutable, with a content hash. N images, M boxes, C classes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """M annotated boxes as columns. `box_id` is stable: it depends on what is annotated, never on row order."""
+
+    box_id: NDArray[np.uint64]
+    """(M,) 64-bit identity, see `stable_box_ids`."""
+    image_index: IntArray
+    """(M,) row of the image."""
+    class_id: IntArray
+    """(M,) index into the dataset's classes."""
+    xyxy: NDArray[np.float64]
+    """(M, 4) left, top, right, bottom in pixels."""
+    crowd: BoolArray
+    """(M,) COCO's iscrowd: a region of many objects; never trained on, ignored in evaluation."""
+    difficult: BoolArray
+    """(M,) VOC's difficult flag."""
+
+    def __len__(self) -> int:
+        return len(self.box_id)
+
+    def take(self, rows: BoolArray | IntArray) -> "Boxes":
+        """The boxes of a mask (M,) or of row numbers (K,), in that order."""
+        return Boxes(
+            box_id=self.box_id[rows],
+            image_index=self.image_index[rows],
+            class_id=self.class_id[rows],
+            xyxy=self.xyxy[rows],
+            crowd=self.crowd[rows],
+            difficult=self.difficult[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """N images as columns. `file` is the path below the dataset's root, with '/', and is unique."""
+
+    file: tuple[str, ...]
+    width: IntArray
+    height: IntArray
+    split: tuple[str, ...]
+    """The dataset's own split of each image; '' where it has none."""
+    sha256: tuple[str, ...]
+    """SHA-256 of each image file's bytes, hexadecimal."""
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def take(self, rows: IntArray) -> "Images":
+        """The images of row numbers (K,), in that order."""
+        return Images(
+            file=tuple(self.file[row] for row in rows),
+            width=self.width[rows],
+            height=self.height[rows],
+            split=tuple(self.split[row] for row in rows),
+            sha256=tuple(self.sha256[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Clean annotations of images that lie below `root`. Equal content has equal hash, whatever the row order."""
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    images: Images
+    boxes: Boxes
+    boxes_of_image: tuple[IntArray, ...] = field(init=False, repr=False)
+    """For each image the rows of its boxes."""
+
+    def __post_init__(self) -> None:
+        order = np.argsort(self.boxes.image_index, kind="stable")
+        ends = np.searchsorted(self.boxes.image_index[order], np.arange(len(self.images) + 1))
+        rows = tuple(order[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True))
+        object.__setattr__(self, "boxes_of_image", rows)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over classes, images (file, size, split, bytes) and boxes, independent of row order and root."""
+        digest = hashlib.sha256()
+        digest.update(repr(self.classes).encode())
+        for row in sorted(range(len(self.images)), key=self.images.file.__getitem__):
+            images = self.images
+            image = (
+                images.file[row],
+                int(images.width[row]),
+                int(images.height[row]),
+                images.split[row],
+                images.sha256[row],
+            )
+            digest.update(repr(image).encode())
+        order = np.argsort(self.boxes.box_id, kind="stable")
+        boxes = self.boxes.take(order)
+        for column in (boxes.box_id, boxes.class_id, boxes.xyxy, boxes.crowd, boxes.difficult):
+            digest.update(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    def image_path(self, row: int) -> Path:
+        """The file of image `row`."""
+        return self.root / self.images.file[row]
+
+    def subset(self, rows: IntArray) -> "Dataset":
+        """The dataset of those images (K,) and their boxes; box ids stay."""
+        new_index = np.full(len(self.images), -1, dtype=np.int64)
+        new_index[rows] = np.arange(len(rows))
+        kept = new_index[self.boxes.image_index] >= 0
+        boxes = self.boxes.take(kept)
+        renumbered = Boxes(**{**boxes.__dict__, "image_index": new_index[boxes.image_index]})
+        return Dataset(self.name, self.root, self.classes, self.images.take(rows), renumbered)
+
+
+def stable_box_ids(
+    files: Sequence[str], class_names: Sequence[str], xyxy: NDArray[np.float64], crowd: BoolArray
+) -> NDArray[np.uint64]:
+    """Identities (M,) of boxes from image file name, class name, corners and crowd flag.
+
+    Equal boxes on one image are told apart by counting them, so ids are unique, and nothing depends on row order.
+    `files` and `class_names` are per box (M,). BLAKE2b, 8 bytes.
+    """
+    seen: dict[tuple[object, ...], int] = {}
+    ids = np.empty(len(files), dtype=np.uint64)
+    for row, (file, class_name, corners, is_crowd) in enumerate(zip(files, class_names, xyxy.tolist(), crowd.tolist())):
+        identity = (file, class_name, *corners, is_crowd)
+        copy = seen.get(identity, 0)
+        seen[identity] = copy + 1
+        text = repr((*identity, copy)).encode()
+        ids[row] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    return ids

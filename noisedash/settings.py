@@ -1,0 +1,39 @@
+"""Where things are kept: NOISEDASH_HOME (default ./cache) and NOISEDASH_DB (default SQLite in the home)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Places of one installation."""
+
+    home: Path
+    database_url: str
+
+    @property
+    def datasets(self) -> Path:
+        """Registered datasets, a folder each."""
+        return self.home / "datasets"
+
+    @property
+    def images(self) -> Path:
+        """Decoded images, memory-mapped."""
+        return self.home / "images"
+
+    @property
+    def weights(self) -> Path:
+        """Weights that were imported or kept, a safetensors file each."""
+        return self.home / "weights"
+
+    @property
+    def runs(self) -> Path:
+        """A folder for each run."""
+        return self.home / "runs"
+
+
+def current_settings() -> Settings:
+    """The settings of this process's environment."""
+    home = Path(os.environ.get("NOISEDASH_HOME") or "cache").resolve()
+    return Settings(home, os.environ.get("NOISEDASH_DB") or f"sqlite:///{home / 'noisedash.db'}")
