@@ -1,0 +1,45 @@
+# make run   the web app on 127.0.0.1:8501 and a worker beside it; Ctrl-C ends both
+# make test  lint, types, layer contracts and all tests
+# make bench the benchmarks that the README quotes
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test lint tests bench clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/installed
+	@exec $(BIN)/noisedash up
+
+test: lint tests
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tests: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed
+	$(BIN)/noisedash bench train
+	$(BIN)/noisedash bench eval
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "NoiseDash needs Python 3.11 or newer: set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python requirements.txt constraints.txt pyproject.toml
+	@echo "Installing into $(VENV) (about 6 GB the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed requirements-test.txt
+	$(PIP) --editable '.[test]'
+	tests/browser/install-browser $(BIN)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,34 @@
+"""For all tests: a home of their own, one thread for torch, and whether the real data of ../shared is at hand."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_TESTS = Path(__file__).resolve().parent / "shared"
+
+
+def pytest_report_header() -> str:
+    state = "collected" if SHARED.is_dir() else "not collected, there is no such folder"
+    return f"tests over the real data and weights of ../shared: {state}"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path == SHARED_TESTS and not SHARED.is_dir() else None
+
+
+def pytest_configure() -> None:
+    if os.environ.get("NOISEDASH_REQUIRE_SHARED") and not SHARED.is_dir():
+        raise pytest.UsageError(f"NOISEDASH_REQUIRE_SHARED is set, but there is no folder {SHARED}.")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """NOISEDASH_HOME in the test's own folder, so that no test touches the person's cache."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("NOISEDASH_HOME", str(home))
+    monkeypatch.delenv("NOISEDASH_DB", raising=False)
+    return home
