@@ -1,0 +1,1 @@
+"""Average precision of predictions on clean annotations."""
