@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from noisedash.errors import SpecError
 
@@ -62,6 +63,15 @@ class NoiseRecipe(Frozen):
         return next((step.rate for step in self.steps if step.kind == "missing"), 0.0)
 
 
+def _check_depth_multiplier(value: float) -> float:
+    if value not in (1.0, 0.75, 0.5, 0.25):
+        raise PydanticCustomError("depth_multiplier", "input should be 1, 0.75, 0.5 or 0.25")
+    return value
+
+
+DepthMultiplier = Annotated[float, AfterValidator(_check_depth_multiplier)]
+
+
 class SsdMobileNetV1(Frozen):
     """SSD on MobileNetV1 as in the paper; the defaults are the paper's network.
 
@@ -73,7 +83,7 @@ class SsdMobileNetV1(Frozen):
 
     kind: Literal["ssd_mobilenet_v1"] = "ssd_mobilenet_v1"
     input_side: int = Field(default=300, ge=96, le=512)
-    depth_multiplier: Literal[1.0, 0.75, 0.5, 0.25] = 1.0
+    depth_multiplier: DepthMultiplier = 1.0
     first_stride: Literal[8, 16] = 16
     repeated_blocks: int = Field(default=5, ge=1, le=5)
     class_prior: float = Field(default=0.5, gt=0, lt=1)
