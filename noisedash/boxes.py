@@ -48,4 +48,4 @@ def pairwise_iou(first_xyxy: FloatArray, second_xyxy: FloatArray) -> FloatArray:
     sides = np.clip(bottom_right - top_left, 0, None)
     intersection = sides[..., 0] * sides[..., 1]
     union = box_area(first_xyxy)[:, None] + box_area(second_xyxy)[None, :] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return np.asarray(np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0))
