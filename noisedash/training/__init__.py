@@ -1,0 +1,1 @@
+"""Batches, augmentation, optimisers, checkpoints and the training loop."""
