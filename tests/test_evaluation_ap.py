@@ -120,7 +120,7 @@ def by_pycocotools(data: Dataset, found: Predictions, spec: EvaluationSpec) -> l
         truth.createIndex()
         run = COCOeval(truth, truth.loadRes(results) if results else COCO(), "bbox")
         run.params.iouThrs = np.array([spec.match_iou])
-        run.params.maxDets = [1, 10, spec.max_detections]
+        run.params.maxDets = [spec.max_detections]
         run.evaluate()
         run.accumulate()
     precision = run.eval["precision"][0, :, :, 0, -1]
