@@ -29,6 +29,12 @@ class Boxes:
     """(M,) COCO's iscrowd: a region of many objects; never trained on, ignored in evaluation."""
     difficult: BoolArray
     """(M,) VOC's difficult flag."""
+    truncated: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """(M,) VOC's truncated flag: the object goes on beyond the box. All false where it is not given."""
+
+    def __post_init__(self) -> None:
+        if len(self.truncated) == 0:
+            object.__setattr__(self, "truncated", np.zeros(len(self.box_id), dtype=bool))
 
     def __len__(self) -> int:
         return len(self.box_id)
@@ -42,6 +48,7 @@ class Boxes:
             xyxy=self.xyxy[rows],
             crowd=self.crowd[rows],
             difficult=self.difficult[rows],
+            truncated=self.truncated[rows],
         )
 
 
@@ -106,7 +113,7 @@ class Dataset:
             digest.update(repr(image).encode())
         order = np.argsort(self.boxes.box_id, kind="stable")
         boxes = self.boxes.take(order)
-        for column in (boxes.box_id, boxes.class_id, boxes.xyxy, boxes.crowd, boxes.difficult):
+        for column in (boxes.box_id, boxes.class_id, boxes.xyxy, boxes.crowd, boxes.difficult, boxes.truncated):
             digest.update(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
 
