@@ -1,0 +1,1 @@
+"""SSD on MobileNetV1: anchors, matching, network, losses, post-processing, weights files."""

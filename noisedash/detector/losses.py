@@ -1,0 +1,104 @@
+"""Losses of the detector. B images, A anchors, C classes, K positive anchors of the batch.
+
+Both losses sum over anchors and classes and divide by the number of positive anchors in the batch (1 at least). No
+loop over images or boxes anywhere.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import batched_nms
+
+from noisedash.detector.coder import decode
+from noisedash.detector.matching import Targets
+from noisedash.spec import CrossEntropy, Focal
+
+
+@dataclass(frozen=True, eq=False)
+class LossParts:
+    """Scalars. `total` is the weighted sum that is minimised; the parts are before their weights."""
+
+    total: Tensor
+    classification: Tensor
+    localization: Tensor
+
+
+def detection_loss(
+    logits: Tensor, deltas: Tensor, targets: Targets, anchors_xyxy: Tensor, loss: CrossEntropy | Focal
+) -> LossParts:
+    """The loss of logits (B, A, C) and deltas (B, A, 4) against targets on anchors (A, 4), in float32 or better.
+
+    Cross-entropy counts hard examples only, in both parts; the focal loss counts all anchors. An image without boxes
+    thus adds nothing under cross-entropy, and all its anchors as negatives under the focal loss.
+    """
+    logits, deltas = _at_least_float32(logits), _at_least_float32(deltas)
+    positive = targets.positive
+    is_class = targets.labels[..., None] == torch.arange(logits.shape[-1], device=logits.device)
+    if isinstance(loss, Focal):
+        classification = sigmoid_focal_loss(logits, is_class, loss.gamma, loss.alpha).sum()
+        counted = positive
+    else:
+        per_anchor = functional.binary_cross_entropy_with_logits(logits, is_class.to(logits.dtype), reduction="none")
+        per_anchor = per_anchor.sum(dim=-1)
+        hard = mine_hard_examples(per_anchor.detach(), positive, decode(deltas.detach(), anchors_xyxy), loss)
+        classification = (per_anchor * hard).sum()
+        counted = positive & hard
+    per_anchor_xywh = functional.smooth_l1_loss(deltas, targets.deltas.to(deltas.dtype), reduction="none")
+    localization = (per_anchor_xywh.sum(dim=-1) * counted).sum()
+    matches = positive.sum().clamp(min=1)
+    classification, localization = classification / matches, localization / matches
+    total = loss.classification_weight * classification + loss.localization_weight * localization
+    return LossParts(total, classification.detach(), localization.detach())
+
+
+def sigmoid_focal_loss(logits: Tensor, is_class: Tensor, gamma: float, alpha: float) -> Tensor:
+    """Focal loss of each logit, shape as `logits`; `is_class` is a bool tensor of that shape.
+
+    alpha_t (1 - p_t)^gamma (-log p_t), Lin et al. 2017, for any gamma >= 0. With u the logit of the wrong answer,
+    1 - p_t = sigmoid(u), and the power is taken as exp(gamma log sigmoid(u)): its gradient stays finite where
+    1 - p_t rounds to zero, which that of pow does not for gamma below 1.
+
+    >>> sigmoid_focal_loss(torch.tensor([0.0, 0.0]), torch.tensor([True, False]), gamma=1.0, alpha=0.75)
+    tensor([0.2599, 0.0866])
+    >>> sigmoid_focal_loss(torch.tensor([80.0]), torch.tensor([False]), gamma=0.5, alpha=0.75)
+    tensor([20.])
+    """
+    wrong = torch.where(is_class, -logits, logits)
+    cross_entropy = -functional.logsigmoid(-wrong)
+    weight = torch.where(is_class, alpha, 1 - alpha).to(logits.dtype)
+    if gamma == 0:
+        return weight * cross_entropy
+    return weight * cross_entropy * (gamma * functional.logsigmoid(wrong)).exp()
+
+
+@torch.no_grad()
+def mine_hard_examples(losses: Tensor, positive: Tensor, boxes_xyxy: Tensor, loss: CrossEntropy) -> Tensor:
+    """(B, A) bool, the anchors that count: TensorFlow's HardExampleMiner on classification losses (B, A).
+
+    For each image: suppress boxes (B, A, 4) that overlap one of larger loss by more than `mining_nms_iou`; keep the
+    `max_hard_examples` of largest loss; of these take all that are `positive` (B, A), and the hardest negatives, at
+    most `negatives_per_positive` (rounded down) for each such positive. So no positive, no example.
+    """
+    order = losses.argsort(dim=1, descending=True, stable=True)
+    kept = _not_suppressed(losses, boxes_xyxy, loss.mining_nms_iou).gather(1, order)
+    kept &= kept.cumsum(dim=1) <= loss.max_hard_examples
+    positive = positive.gather(1, order) & kept
+    negative = kept & ~positive
+    allowed = (positive.sum(dim=1, keepdim=True) * loss.negatives_per_positive).floor()
+    chosen = positive | (negative & (negative.cumsum(dim=1) <= allowed))
+    return torch.zeros_like(chosen).scatter(1, order, chosen)
+
+
+def _not_suppressed(losses: Tensor, boxes_xyxy: Tensor, iou: float | None) -> Tensor:
+    kept = torch.full_like(losses, iou is None, dtype=torch.bool)
+    if iou is not None:
+        image = torch.arange(len(losses), device=losses.device)[:, None].expand_as(losses)
+        rows = batched_nms(boxes_xyxy.reshape(-1, 4), losses.reshape(-1), image.reshape(-1), iou)
+        kept.view(-1)[rows] = True
+    return kept
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
