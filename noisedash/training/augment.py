@@ -43,17 +43,6 @@ class Window(NamedTuple):
     bottom: int
 
 
-def generator_at(seed: int, step: int, position: int) -> np.random.Generator:
-    """The generator of one place in one batch. Places never share numbers (Philox: counters 2^128 draws apart).
-
-    >>> generator_at(1, 2, 3).random() == generator_at(1, 2, 3).random() != generator_at(1, 2, 4).random()
-    True
-    """
-    key = np.array([seed % 2**64, 0], dtype=np.uint64)
-    counter = np.array([0, 0, position, step], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
-
-
 def draw_flip(rng: np.random.Generator) -> bool:
     """Whether to mirror: one draw, true half of the time."""
     return bool(rng.random() < FLIP_PROBABILITY)
