@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from noisedash.detector.coder import decode
 from noisedash.detector.matching import Targets
+from noisedash.detector.mining import mine_hard_examples
 from noisedash.spec import CrossEntropy, Focal
 
 
@@ -71,33 +71,6 @@ def sigmoid_focal_loss(logits: Tensor, is_class: Tensor, gamma: float, alpha: fl
     if gamma == 0:
         return weight * cross_entropy
     return weight * cross_entropy * (gamma * functional.logsigmoid(wrong)).exp()
-
-
-@torch.no_grad()
-def mine_hard_examples(losses: Tensor, positive: Tensor, boxes_xyxy: Tensor, loss: CrossEntropy) -> Tensor:
-    """(B, A) bool, the anchors that count: TensorFlow's HardExampleMiner on classification losses (B, A).
-
-    For each image: suppress boxes (B, A, 4) that overlap one of larger loss by more than `mining_nms_iou`; keep the
-    `max_hard_examples` of largest loss; of these take all that are `positive` (B, A), and the hardest negatives, at
-    most `negatives_per_positive` (rounded down) for each such positive. So no positive, no example.
-    """
-    order = losses.argsort(dim=1, descending=True, stable=True)
-    kept = _not_suppressed(losses, boxes_xyxy, loss.mining_nms_iou).gather(1, order)
-    kept &= kept.cumsum(dim=1) <= loss.max_hard_examples
-    positive = positive.gather(1, order) & kept
-    negative = kept & ~positive
-    allowed = (positive.sum(dim=1, keepdim=True) * loss.negatives_per_positive).floor()
-    chosen = positive | (negative & (negative.cumsum(dim=1) <= allowed))
-    return torch.zeros_like(chosen).scatter(1, order, chosen)
-
-
-def _not_suppressed(losses: Tensor, boxes_xyxy: Tensor, iou: float | None) -> Tensor:
-    kept = torch.full_like(losses, iou is None, dtype=torch.bool)
-    if iou is not None:
-        image = torch.arange(len(losses), device=losses.device)[:, None].expand_as(losses)
-        rows = batched_nms(boxes_xyxy.reshape(-1, 4), losses.reshape(-1), image.reshape(-1), iou)
-        kept.view(-1)[rows] = True
-    return kept
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
