@@ -62,6 +62,8 @@ class JobRecord:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    claims: int = 0
+    """How often it was handed to a worker; the newest trainer writes into the folder attempt-<claims> of the run."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Store, queue, worker and trainer: what runs where, once, whatever is killed."""
