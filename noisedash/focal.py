@@ -109,6 +109,22 @@ def strongest_pull_score(gamma: float) -> float:
     return _bisect(slope, 0.0, above_peak)
 
 
+def smallest_gamma_with_band(share: float) -> float:
+    """The gamma from which on positives and negatives share a don't-care band, for 0 < share < 1; exact to 1e-9.
+
+    >>> round(smallest_gamma_with_band(0.1), 3)
+    3.876
+    """
+
+    def still_apart(gamma: float) -> float:
+        return dont_care(gamma, share).positives[-1][0] - 0.5
+
+    high = 1.0
+    while still_apart(high) > 0:
+        high *= 2
+    return _bisect(still_apart, 0.0, high)
+
+
 def _pull(p: float, gamma: float) -> float:
     """|dL/dlogit| of a positive of weight 1 at score p in [0, 1]."""
     entropy_part = -gamma * p * math.log(p) if p > 0 else 0.0
