@@ -1,0 +1,201 @@
+"""Weights files and where they are kept. Nothing here reads a tensor: a file's header says what it holds."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from noisedash.errors import NotFoundError, SpecError, StorageError, WeightsError
+from noisedash.settings import Settings
+from noisedash.spec import SsdMobileNetV1, canonical_json, parse
+
+FORMAT = "noisedash-weights-1"
+BUILT_IN = Path(__file__).parent / "pretrained"
+SUFFIX = ".safetensors"
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LONGEST_HEADER = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says of itself."""
+
+    detector: SsdMobileNetV1
+    classes: tuple[str, ...]
+    source: str
+    """Where the weights come from, for people."""
+    licence: str
+    batch_norm_folded: bool
+    """True where batch norm was folded into the convolutions: it then holds no statistics to go on training from."""
+
+    def to_metadata(self) -> dict[str, str]:
+        """As the metadata of a safetensors file."""
+        return {
+            "format": FORMAT,
+            "detector": canonical_json(self.detector),
+            "classes": json.dumps(self.classes, ensure_ascii=False),
+            "source": self.source,
+            "licence": self.licence,
+            "batch_norm": "folded" if self.batch_norm_folded else "learned",
+        }
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """A weights file at hand. `sha256` is of its bytes, and its identity in a RunSpec."""
+
+    name: str
+    sha256: str
+    path: Path
+    detector: SsdMobileNetV1
+    classes: tuple[str, ...]
+    source: str
+    licence: str
+
+
+class WeightsRegistry:
+    """The built-in weights and those in the home, by name and by checksum."""
+
+    def __init__(self, settings: Settings, built_in: Path = BUILT_IN) -> None:
+        self._home, self._built_in = settings.weights, built_in
+
+    def list(self) -> Sequence[WeightsRecord]:
+        """All weights that can be read, built-in ones first, by name. A home file hides none that is built in."""
+        records: dict[str, WeightsRecord] = {}
+        for path in self._paths():
+            try:
+                record = _record(path)
+            except WeightsError:
+                continue  # `problems` names it; one bad file must not hide the others
+            records.setdefault(record.name, record)
+        return [*records.values()]
+
+    def problems(self) -> Sequence[str]:
+        """A sentence for each file in the folders that is no weights file of ours."""
+        problems = []
+        for path in self._paths():
+            try:
+                read_info(path)
+            except WeightsError as error:
+                problems.append(str(error))
+        return problems
+
+    def find(self, name_or_sha256: str) -> WeightsRecord:
+        """The weights of that name or checksum. Raises NotFoundError, which names those at hand."""
+        records = self.list()
+        for record in records:
+            if name_or_sha256 in (record.name, record.sha256):
+                return record
+        at_hand = ", ".join(record.name for record in records) or "none"
+        raise NotFoundError(f"There are no weights '{name_or_sha256}'; at hand: {at_hand}.")
+
+    def add(self, file: Path, name: str) -> WeightsRecord:
+        """Copy a weights file into the home under a name.
+
+        The same file under the same name again changes nothing. Raises WeightsError where it is no weights file,
+        SpecError where the name is ill-formed or other weights have it, StorageError where it cannot be written.
+        """
+        if not _NAME.fullmatch(name):
+            raise SpecError(
+                f"'{name}' cannot name weights: take lower-case letters, digits, '-', '_' and '.', 64 at most."
+            )
+        read_info(file)
+        taken = next((record for record in self.list() if record.name == name), None)
+        if taken is None:
+            _copy(file, self._home / f"{name}{SUFFIX}")
+            return self.find(name)
+        if taken.sha256 != sha256_of(file):
+            raise SpecError(f"There are other weights named '{name}' already; choose another name.")
+        return taken
+
+    def _paths(self) -> Sequence[Path]:
+        return [*sorted(self._built_in.glob(f"*{SUFFIX}")), *sorted(self._home.glob(f"*{SUFFIX}"))]
+
+
+def read_info(path: Path) -> WeightsInfo:
+    """What a weights file says of itself. Raises WeightsError where it is missing, torn or not NoiseDash's."""
+    metadata = _read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} holds tensors, but is no weights file of NoiseDash; import the network it is from.")
+    try:
+        detector = parse(SsdMobileNetV1, json.loads(metadata["detector"]), str(path))
+        classes = json.loads(metadata["classes"])
+    except (KeyError, json.JSONDecodeError, SpecError) as error:
+        raise WeightsError(
+            f"{path} does not say which detector and classes it is for ({error}); import it again."
+        ) from None
+    return WeightsInfo(
+        detector=detector,
+        classes=tuple(classes),
+        source=metadata.get("source", ""),
+        licence=metadata.get("licence", ""),
+        batch_norm_folded=metadata.get("batch_norm") == "folded",
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal; kept until its size or time of change differ."""
+    status = path.stat()
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, _size: int, _changed_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(path: Path) -> WeightsRecord:
+    info = read_info(path)
+    name = path.name.removesuffix(SUFFIX)
+    return WeightsRecord(name, sha256_of(path), path, info.detector, info.classes, info.source, info.licence)
+
+
+def _read_metadata(path: Path) -> Mapping[str, str]:
+    """The `__metadata__` of a safetensors file: 8 bytes of length, little-endian, then so much JSON, then tensors."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header: Any = json.loads(file.read(length)) if length <= _LONGEST_HEADER else None
+            ends = [end for tensor in _tensors(header) for end in tensor["data_offsets"]]
+            whole = path.stat().st_size == 8 + length + max(ends, default=0)
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}.") from None
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError):
+        raise WeightsError(f"{path} is no safetensors file; import the network again.") from None
+    if not whole:
+        raise WeightsError(f"{path} is cut short or has grown; import the network again.")
+    metadata: Mapping[str, str] = header.get("__metadata__") or {}
+    return metadata
+
+
+def _tensors(header: Any) -> Iterable[Mapping[str, Any]]:
+    return [value for key, value in header.items() if key != "__metadata__"]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Written aside and renamed, so that no reader meets half a file."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=target.parent, prefix=".adding-", delete=False) as aside:
+            try:
+                with source.open("rb") as file:
+                    shutil.copyfileobj(file, aside)
+                aside.flush()
+                os.fsync(aside.fileno())
+                Path(aside.name).chmod(0o644)
+                Path(aside.name).replace(target)
+            except BaseException:
+                Path(aside.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise StorageError(f"The weights cannot be written to {target}: {error.strerror}.") from error
