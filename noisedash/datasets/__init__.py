@@ -1,0 +1,1 @@
+"""Clean annotations: readers and writers, checks, the registry, splits and decoded images."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,7 @@ class Dataset:
     """For each image the rows of its boxes."""
 
     def __post_init__(self) -> None:
-        order = np.argsort(self.boxes.image_index, kind="stable")
-        ends = np.searchsorted(self.boxes.image_index[order], np.arange(len(self.images) + 1))
-        rows = tuple(order[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True))
-        object.__setattr__(self, "boxes_of_image", rows)
+        object.__setattr__(self, "boxes_of_image", rows_by_image(self.boxes.image_index, len(self.images)))
 
     @cached_property
     def content_hash(self) -> str:
@@ -131,6 +129,17 @@ class Dataset:
         return Dataset(self.name, self.root, self.classes, self.images.take(rows), renumbered)
 
 
+def rows_by_image(image_index: IntArray, images: int) -> tuple[IntArray, ...]:
+    """For each of the `images` the rows of its boxes, given the image of each box (M,).
+
+    >>> [rows.tolist() for rows in rows_by_image(np.array([2, 0, 2]), 3)]
+    [[1], [], [0, 2]]
+    """
+    order = np.argsort(image_index, kind="stable")
+    ends = np.searchsorted(image_index[order], np.arange(images + 1))
+    return tuple(order[start:end] for start, end in pairwise(ends))
+
+
 def stable_box_ids(
     files: Sequence[str], class_names: Sequence[str], xyxy: NDArray[np.float64], crowd: BoolArray
 ) -> NDArray[np.uint64]:
@@ -141,7 +150,8 @@ def stable_box_ids(
     """
     seen: dict[tuple[object, ...], int] = {}
     ids = np.empty(len(files), dtype=np.uint64)
-    for row, (file, class_name, corners, is_crowd) in enumerate(zip(files, class_names, xyxy.tolist(), crowd.tolist())):
+    columns = zip(files, class_names, xyxy.tolist(), crowd.tolist(), strict=True)
+    for row, (file, class_name, corners, is_crowd) in enumerate(columns):
         identity = (file, class_name, *corners, is_crowd)
         copy = seen.get(identity, 0)
         seen[identity] = copy + 1
