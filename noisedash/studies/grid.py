@@ -1,0 +1,77 @@
+"""Losses times rates times seeds over one base: the shape of most studies."""
+
+from collections.abc import Iterable, Sequence
+
+from noisedash.errors import SpecError
+from noisedash.spec import (
+    CrossEntropy,
+    Focal,
+    MissingNoise,
+    NoiseRecipe,
+    RunSpec,
+    TrainingSpec,
+    parse,
+)
+
+MAX_RUNS = 10_000
+"""More runs than this are taken for a slip of the hand."""
+
+
+def grid(
+    base: RunSpec,
+    losses: Sequence[CrossEntropy | Focal],
+    missing_rates: Sequence[float],
+    seeds: Sequence[int] = (0,),
+    noise_seed: int | None = 0,
+) -> tuple[RunSpec, ...]:
+    """The runs of all combinations, equal ones once; seed by seed, so that a whole first set of curves comes early.
+
+    `noise_seed` draws the noise for all runs alike, whatever their loss and seed; None takes each run's own seed.
+    At rate 0 there is no noise and hence no noise seed, so clean runs are shared between draws. Raises SpecError for
+    an empty list, more than MAX_RUNS runs, or a rate or seed that is out of range.
+    """
+    for name, choices in (("loss", losses), ("missing rate", missing_rates), ("seed", seeds)):
+        if not choices:
+            raise SpecError(f"A study needs at least one {name}.")
+    check_count(len(losses) * len(missing_rates) * len(seeds))
+    trainings = [
+        parse(TrainingSpec, {**base.training.model_dump(), "seed": seed}, f"Training with seed {seed}")
+        for seed in seeds
+    ]
+    return without_repeats(
+        base.model_copy(update={"loss": loss, "noise": noise, "training": training})
+        for training in trainings
+        for noise in (missing(rate, training.seed if noise_seed is None else noise_seed) for rate in missing_rates)
+        for loss in losses
+    )
+
+
+def missing(rate: float, seed: int = 0) -> NoiseRecipe:
+    """The recipe that drops that share of the labels; at 0 the clean one. Raises SpecError out of [0, 1].
+
+    >>> missing(0.0, seed=7) == NoiseRecipe()
+    True
+    """
+    step = parse(MissingNoise, {"rate": rate, "seed": seed}, f"Missing labels at {rate:g}")
+    return NoiseRecipe(steps=(step,) if step.rate > 0 else ())
+
+
+def focal(gammas: Iterable[float], like: Focal | None = None) -> tuple[Focal, ...]:
+    """The focal loss at each gamma, all else as in `like`. Raises SpecError for a gamma below 0.
+
+    >>> [loss.gamma for loss in focal([0, 2])]
+    [0.0, 2.0]
+    """
+    other = (like or Focal()).model_dump()
+    return tuple(parse(Focal, {**other, "gamma": gamma}, f"Focal loss with gamma {gamma:g}") for gamma in gammas)
+
+
+def without_repeats(specs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
+    """Each run once, where it first stood."""
+    return tuple({spec.id: spec for spec in specs}.values())
+
+
+def check_count(runs: int) -> None:
+    """Raises SpecError for a study of too many runs."""
+    if runs > MAX_RUNS:
+        raise SpecError(f"A study of {runs:,} runs is more than {MAX_RUNS:,}: leave out losses, rates or seeds.")

@@ -1,0 +1,111 @@
+"""The studies that have a name: functions that return whole RunSpecs, in one literal dict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from noisedash.errors import NotFoundError, SpecError
+from noisedash.spec import DataSpec, FromScratch, FromWeights, RunSpec, SplitSpec
+from noisedash.studies import quick
+from noisedash.studies.grid import check_count, without_repeats
+from noisedash.studies.overrides import apply_to_all
+from noisedash.studies.paper import paper_gammas, paper_losses
+from noisedash.studies.study import Study
+
+RecipeFunction = Callable[[DataSpec, FromScratch | FromWeights, Sequence[int]], tuple[RunSpec, ...]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named study of any dataset."""
+
+    name: str
+    title: str
+    note: str
+    """What a reader must know of it: printed beside every figure."""
+    runs: RecipeFunction
+    dataset: str | None = None
+    """The built-in dataset that it is made for; None: the person names one."""
+    weights: str | None = None
+    """The name of the weights that it starts from unless the person names others; None: from scratch."""
+    seeds: tuple[int, ...] = (0,)
+    """The seeds that it runs unless the person names others."""
+
+
+_PAPER_NOTE = (
+    "The paper's settings. The paper starts from COCO weights and trains a network of depth 1; a study from scratch, "
+    "from other weights or with other settings answers another question. The authors' score threshold of .3 cuts the "
+    "precision-recall curve short and costs high gammas most: look at the low threshold too."
+)
+
+RECIPES: dict[str, Recipe] = {
+    "quick": Recipe(
+        name="quick",
+        title="Quick look: five losses with half of the labels missing",
+        note=quick.NOTE,
+        runs=quick.quick,
+        dataset=quick.DATASET,
+        weights=quick.WEIGHTS,
+        seeds=quick.SEEDS,
+    ),
+    "paper-losses": Recipe(
+        name="paper-losses",
+        title="The paper's first experiment: cross-entropy and focal loss, 0 to 50 % missing",
+        note=_PAPER_NOTE,
+        runs=paper_losses,
+    ),
+    "paper-gammas": Recipe(
+        name="paper-gammas",
+        title="The paper's second experiment: gamma 0 to 8 at 0, 10 and 50 % missing",
+        note=_PAPER_NOTE,
+        runs=paper_gammas,
+    ),
+    "indoor-pretrain": Recipe(
+        name="indoor-pretrain",
+        title="The weights that the quick study starts from",
+        note="One run on clean labels; its weights ship with NoiseDash.",
+        runs=quick.indoor_pretrain,
+        dataset=quick.PRETRAIN_DATASET,
+    ),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises NotFoundError."""
+    if name not in RECIPES:
+        raise NotFoundError(f"There is no study recipe '{name}': choose one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def build_study(
+    recipe: Recipe,
+    dataset_name: str,
+    content_hash: str,
+    split: SplitSpec | None = None,
+    initial: FromScratch | FromWeights | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Study:
+    """The study of a recipe on a dataset, with what the person chose otherwise; None leaves the recipe's choice.
+
+    A recipe with `weights` needs `initial`, for only the caller knows their checksum. Raises SpecError.
+    """
+    if initial is None and recipe.weights is not None:
+        raise SpecError(
+            f"The study '{recipe.name}' starts from the weights '{recipe.weights}': name them or 'scratch'."
+        )
+    chosen_seeds = tuple(dict.fromkeys(recipe.seeds if seeds is None else seeds))
+    data = DataSpec(content_hash=content_hash, split=split or SplitSpec())
+    specs = recipe.runs(data, initial or FromScratch(), chosen_seeds)
+    return make_study(
+        name=recipe.name if dataset_name == recipe.dataset else f"{recipe.name}-{dataset_name}",
+        title=recipe.title,
+        note=recipe.note,
+        dataset_name=dataset_name,
+        specs=apply_to_all(specs, overrides or {}),
+    )
+
+
+def make_study(name: str, title: str, note: str, dataset_name: str, specs: Sequence[RunSpec]) -> Study:
+    """A study of those runs, each once. Raises SpecError for too many."""
+    check_count(len(specs))
+    return Study(name, title, note, dataset_name, without_repeats(specs))
