@@ -63,8 +63,11 @@ class NoiseRecipe(Frozen):
         return next((step.rate for step in self.steps if step.kind == "missing"), 0.0)
 
 
+DEPTH_MULTIPLIERS = (1.0, 0.75, 0.5, 0.25)
+
+
 def _check_depth_multiplier(value: float) -> float:
-    if value not in (1.0, 0.75, 0.5, 0.25):
+    if value not in DEPTH_MULTIPLIERS:
         raise PydanticCustomError("depth_multiplier", "input should be 1, 0.75, 0.5 or 0.25")
     return value
 
