@@ -15,12 +15,13 @@ from typing import Any
 
 from noisedash.errors import NotFoundError, SpecError, StorageError, WeightsError
 from noisedash.settings import Settings
-from noisedash.spec import SsdMobileNetV1, canonical_json, parse
+from noisedash.spec import SsdMobileNetV1, parse
 
 FORMAT = "noisedash-weights-1"
 BUILT_IN = Path(__file__).parent / "pretrained"
 SUFFIX = ".safetensors"
 
+_ENTRY = "noisedash"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LONGEST_HEADER = 16 * 2**20
 
@@ -38,15 +39,16 @@ class WeightsInfo:
     """True where batch norm was folded into the convolutions: it then holds no statistics to go on training from."""
 
     def to_metadata(self) -> dict[str, str]:
-        """As the metadata of a safetensors file."""
-        return {
+        """As the metadata of a safetensors file: one entry, for the writer puts several in a random order."""
+        said = {
             "format": FORMAT,
-            "detector": canonical_json(self.detector),
-            "classes": json.dumps(self.classes, ensure_ascii=False),
+            "detector": self.detector.model_dump(mode="json"),
+            "classes": self.classes,
             "source": self.source,
             "licence": self.licence,
-            "batch_norm": "folded" if self.batch_norm_folded else "learned",
+            "batch_norm_folded": self.batch_norm_folded,
         }
+        return {_ENTRY: json.dumps(said, sort_keys=True, ensure_ascii=False)}
 
 
 @dataclass(frozen=True)
@@ -124,22 +126,17 @@ class WeightsRegistry:
 def read_info(path: Path) -> WeightsInfo:
     """What a weights file says of itself. Raises WeightsError where it is missing, torn or not NoiseDash's."""
     metadata = _read_metadata(path)
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} holds tensors, but is no weights file of NoiseDash; import the network it is from.")
     try:
-        detector = parse(SsdMobileNetV1, json.loads(metadata["detector"]), str(path))
-        classes = json.loads(metadata["classes"])
-    except (KeyError, json.JSONDecodeError, SpecError) as error:
-        raise WeightsError(
-            f"{path} does not say which detector and classes it is for ({error}); import it again."
-        ) from None
-    return WeightsInfo(
-        detector=detector,
-        classes=tuple(classes),
-        source=metadata.get("source", ""),
-        licence=metadata.get("licence", ""),
-        batch_norm_folded=metadata.get("batch_norm") == "folded",
-    )
+        said = json.loads(metadata[_ENTRY])
+        if said["format"] != FORMAT:
+            raise WeightsError(f"{path} is of another version ({said['format']}); import the network again.")
+        detector = parse(SsdMobileNetV1, said["detector"], str(path))
+        classes = tuple(str(name) for name in said["classes"])
+        return WeightsInfo(
+            detector, classes, str(said["source"]), str(said["licence"]), bool(said["batch_norm_folded"])
+        )
+    except (KeyError, TypeError, json.JSONDecodeError, SpecError):
+        raise WeightsError(f"{path} holds tensors, but no network that NoiseDash knows; import the network.") from None
 
 
 def sha256_of(path: Path) -> str:

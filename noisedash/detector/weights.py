@@ -60,6 +60,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], info: WeightsInfo) -> 
         save_file(contiguous, aside, metadata=info.to_metadata())
         with aside.open("rb") as file:
             os.fsync(file.fileno())
+        aside.chmod(0o644)
         aside.replace(path)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
