@@ -22,7 +22,7 @@ from noisedash.studies.recipes import RECIPES, build_study, make_study, recipe
 from noisedash.studies.study import Study
 
 HASH = "a" * 64
-WEIGHTS = FromWeights(sha256="b" * 64, reset_class_head=True)
+WEIGHTS = FromWeights(sha256="b" * 64)
 BASE = RunSpec(data=DataSpec(content_hash=HASH), loss=CrossEntropy())
 
 
@@ -73,7 +73,7 @@ def test_quick_is_five_losses_at_two_rates_and_three_seeds_with_its_own_noise_ea
     ]
     assert [spec.training.seed for spec in study.specs] == [0] * 10 + [1] * 10 + [2] * 10
     assert all(step.seed == spec.training.seed for spec in study.specs for step in spec.noise.steps)
-    assert {spec.initial for spec in study.specs} == {WEIGHTS}
+    assert {spec.initial for spec in study.specs} == {FromWeights(sha256="b" * 64, reset_class_head=True)}
     assert {spec.data.split.max_train_images for spec in study.specs} == {300}
     assert "illustration" in study.note
 

@@ -52,7 +52,7 @@ def quick(data: DataSpec, initial: FromScratch | FromWeights, seeds: Sequence[in
     base = RunSpec(
         data=data.model_copy(update={"split": split}),
         detector=MICRO,
-        initial=initial,
+        initial=_without_class_head(initial),
         loss=CrossEntropy(),
         optimizer=AdamW(learning_rate=2e-3, warmup_steps=100, schedule="cosine", clip_norm=10.0),
         training=TrainingSpec(
@@ -60,6 +60,11 @@ def quick(data: DataSpec, initial: FromScratch | FromWeights, seeds: Sequence[in
         ),
     )
     return grid(base, (CrossEntropy(), *focal(GAMMAS)), RATES, seeds, noise_seed=None)
+
+
+def _without_class_head(initial: FromScratch | FromWeights) -> FromScratch | FromWeights:
+    """A class head that has seen clean labels would hide what the noise teaches."""
+    return initial if isinstance(initial, FromScratch) else initial.model_copy(update={"reset_class_head": True})
 
 
 def indoor_pretrain(data: DataSpec, initial: FromScratch | FromWeights, seeds: Sequence[int]) -> tuple[RunSpec, ...]:

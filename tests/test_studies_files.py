@@ -18,7 +18,7 @@ from noisedash.spec import (
     canonical_json,
     loss_label,
 )
-from noisedash.studies.study_file import Names, load_run_file, load_study_file
+from noisedash.studies.files import load_run_file, load_study_file
 
 HASHES = {"bccd": "a" * 64}
 WEIGHTS = {"coco": "b" * 64}
@@ -30,11 +30,12 @@ def find(table: dict[str, str], name: str) -> str:
     return table[name]
 
 
-NAMES = Names(
-    content_hash=lambda name: find(HASHES, name),
-    default_split=lambda _: SplitSpec(kind="random", seed=4),
-    weights_sha256=lambda name: find(WEIGHTS, name),
-)
+def data_of(name: str) -> tuple[str, SplitSpec]:
+    return find(HASHES, name), SplitSpec(kind="random", seed=4)
+
+
+def initial_of(name: str) -> FromWeights:
+    return FromWeights(sha256=find(WEIGHTS, name))
 
 
 @pytest.fixture
@@ -53,6 +54,7 @@ def test_the_example_of_the_documentation(write) -> None:
 name: threshold-of-pain
 dataset: bccd
 weights: coco
+reset_class_head: true
 base:
   training: {steps: 300, batch_size: 16}
   optimizer: {kind: adamw, learning_rate: 0.002}
@@ -62,13 +64,14 @@ missing_rates: [0, 0.3, 0.5]
 seeds: [0, 1, 2]
 noise_seed: run
 """),
-        NAMES,
+        data_of,
+        initial_of,
     )
     assert (study.name, study.dataset_name) == ("threshold-of-pain", "bccd")
     assert len(study.specs) == 4 * 3 * 3
     assert [loss_label(spec.loss) for spec in study.specs[:4]] == ["CE", "FL γ=2", "FL γ=0", "FL γ=5"]
     assert study.specs[1].loss == Focal(gamma=2, alpha=0.25)
-    assert {spec.initial for spec in study.specs} == {FromWeights(sha256="b" * 64)}
+    assert {spec.initial for spec in study.specs} == {FromWeights(sha256="b" * 64, reset_class_head=True)}
     assert {spec.data for spec in study.specs} == {
         DataSpec(content_hash="a" * 64, split=SplitSpec(kind="random", seed=4))
     }
@@ -78,7 +81,7 @@ noise_seed: run
 
 
 def test_what_is_left_out_is_the_papers(write) -> None:
-    study = load_study_file(write("dataset: bccd"), NAMES)
+    study = load_study_file(write("dataset: bccd"), data_of, initial_of)
     (spec,) = study.specs
     assert study.name == "pain"
     assert spec.loss == CrossEntropy()
@@ -98,7 +101,8 @@ runs:
   - {training: {seed: 3}, loss: {alpha: 0.5}}
   - {loss: {kind: ce}, optimizer: {kind: adamw}, noise: {steps: [{kind: missing, rate: 0.2}]}}
 """),
-        NAMES,
+        data_of,
+        initial_of,
     )
     first, second, third = study.specs
     assert first.loss == Focal(gamma=5)
@@ -139,18 +143,18 @@ def test_a_run_folder_s_spec_is_a_run_file(write) -> None:
 )
 def test_a_slip_is_told_with_its_place(write, text: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        load_study_file(write(text), NAMES)
+        load_study_file(write(text), data_of, initial_of)
 
 
 @pytest.mark.parametrize("text", ["dataset: coco", "dataset: bccd\nweights: voc"])
 def test_names_that_do_not_exist_are_told(write, text: str) -> None:
     with pytest.raises(NotFoundError, match="There is no '"):
-        load_study_file(write(text), NAMES)
+        load_study_file(write(text), data_of, initial_of)
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"none\.yaml cannot be read \(No such file or directory\)"):
-        load_study_file(tmp_path / "none.yaml", NAMES)
+        load_study_file(tmp_path / "none.yaml", data_of, initial_of)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SpecError, match=r"binary\.yaml is not text in UTF-8"):
         load_run_file(tmp_path / "binary.yaml")

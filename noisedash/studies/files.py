@@ -17,7 +17,6 @@ the fields of a SplitSpec.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,17 @@ import yaml
 from pydantic import Field
 
 from noisedash.errors import SpecError
-from noisedash.spec import CrossEntropy, Focal, Frozen, RunSpec, SplitSpec, parse, parse_run_spec
+from noisedash.spec import (
+    CrossEntropy,
+    Focal,
+    FromScratch,
+    FromWeights,
+    Frozen,
+    RunSpec,
+    SplitSpec,
+    parse,
+    parse_run_spec,
+)
 from noisedash.studies.grid import focal, grid
 from noisedash.studies.recipes import make_study
 from noisedash.studies.study import Study
@@ -34,15 +43,10 @@ _DEFAULT_LOSS = {"kind": "ce"}
 _TITLE = "A study from a file"
 
 
-@dataclass(frozen=True)
-class Names:
-    """How names become what a spec holds. Each raises NotFoundError for a name that does not exist."""
-
-    content_hash: Callable[[str], str]
-    """Of a dataset."""
-    default_split: Callable[[str], SplitSpec]
-    """Of a dataset, where the file says none."""
-    weights_sha256: Callable[[str], str]
+DataOf = Callable[[str], tuple[str, SplitSpec]]
+"""Content hash and default split of a dataset by name. Raises NotFoundError."""
+InitialOf = Callable[[str], FromScratch | FromWeights | None]
+"""Initial weights by name. Raises NotFoundError."""
 
 
 class _StudyFile(Frozen):
@@ -62,12 +66,12 @@ class _StudyFile(Frozen):
     runs: tuple[dict[str, Any], ...] | None = None
 
 
-def load_study_file(path: Path, names: Names) -> Study:
+def load_study_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> Study:
     """The study of a file; named as the file where it does not say. Raises SpecError, or NotFoundError for a name."""
     content = parse(_StudyFile, _read(path), str(path))
     if any("data" in settings for settings in (content.base, *(content.runs or ()))):
         raise SpecError(f"{path}: all runs share one dataset; write 'dataset: NAME' and 'split: …' in place of 'data'.")
-    base = _base(content, names)
+    base = _base(content, data_of, initial_of)
     if content.runs is None:
         specs = _grid(content, parse_run_spec(base, f"{path}, base"), path)
     else:
@@ -101,17 +105,19 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _base(content: _StudyFile, names: Names) -> dict[str, Any]:
+def _base(content: _StudyFile, data_of: DataOf, initial_of: InitialOf) -> dict[str, Any]:
     """The settings that all runs share: the file's base, and what its names stand for."""
-    split = names.default_split(content.dataset).model_dump() if content.split is None else content.split
-    data = {"content_hash": names.content_hash(content.dataset), "split": split}
-    base = {**_laid_over({"loss": _DEFAULT_LOSS}, content.base), "data": data}
-    if content.weights is not None:
-        base["initial"] = {
-            "kind": "weights",
-            "sha256": names.weights_sha256(content.weights),
-            "reset_class_head": content.reset_class_head,
-        }
+    content_hash, default_split = data_of(content.dataset)
+    split = default_split.model_dump() if content.split is None else content.split
+    base = {
+        **_laid_over({"loss": _DEFAULT_LOSS}, content.base),
+        "data": {"content_hash": content_hash, "split": split},
+    }
+    initial = None if content.weights is None else initial_of(content.weights)
+    if initial is not None:
+        base["initial"] = initial.model_dump()
+    if isinstance(initial, FromWeights):
+        base["initial"]["reset_class_head"] = content.reset_class_head
     return base
 
 
