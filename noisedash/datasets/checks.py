@@ -1,6 +1,7 @@
 """What a dataset holds (Table 1 of the paper) and what is wrong with it. M boxes, C classes."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -154,7 +155,7 @@ def image_problems(dataset: Dataset) -> list[Problem]:
     return problems
 
 
-def count_problems(problems: list[Problem]) -> dict[Severity, int]:
+def count_problems(problems: Iterable[Problem]) -> dict[Severity, int]:
     """How many problems of each severity.
 
     >>> count_problems([Problem(Severity.NOTE, "", None, "Counts from 0.")])
