@@ -1,0 +1,196 @@
+"""What the runs of a study say together: tidy rows, their mean and spread over seeds, and what else differs.
+
+Nothing is averaged that differs in more than seeds: runs that differ in other settings carry these in the column
+`settings`, and losses that would share a label carry what parts them in the label.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from noisedash.records import ResultRecord
+from noisedash.spec import Focal, RunSpec, loss_label
+
+MEAN = ""
+"""The `class_name` of the mean over classes."""
+
+ROW_COLUMNS = (
+    "run_id",
+    "loss",
+    "kind",
+    "gamma",
+    "missing_rate",
+    "seed",
+    "noise_seed",
+    "settings",
+    "step",
+    "final",
+    "threshold",
+    "class_name",
+    "ap",
+    "drop",
+)
+CURVE_COLUMNS = ("threshold", "class_name", "kind", "gamma", "loss", "settings", "missing_rate", "step", "final")
+"""What the runs that are averaged have in common; in this order the averages are sorted."""
+
+_VARIED = ("loss.", "noise.", "training.seed")
+_PAIRED = ("kind", "gamma", "loss", "settings", "seed", "step", "final", "threshold", "class_name")
+
+
+def summarise(specs: Mapping[str, RunSpec], results: Iterable[ResultRecord]) -> pd.DataFrame:
+    """A row for each result and class, and one for its mean (class_name ''); columns as in ROW_COLUMNS.
+
+    `specs` by run id; results of other runs are left out. `ap` is a fraction, nan for a class without clean boxes;
+    `drop` is how many points (hundredths) it is below the clean run of the same loss, settings and seed, nan where
+    there is none. `gamma` is nan for cross-entropy, `noise_seed` missing for clean runs.
+    """
+    labels, settings = loss_labels(specs), settings_texts(specs)
+    records: list[dict[str, Any]] = []
+    for result in results:
+        if result.run_id in specs:
+            columns = _run_columns(specs[result.run_id], result, labels, settings)
+            aps = {MEAN: result.mean_ap, **result.ap_of_class}
+            records += [{**columns, "class_name": name, "ap": ap} for name, ap in aps.items()]
+    rows = pd.DataFrame(records, columns=[name for name in ROW_COLUMNS if name != "drop"])
+    rows = rows.astype({"gamma": float, "missing_rate": float, "threshold": float, "ap": float, "noise_seed": "Int64"})
+    return _with_drop(rows)[list(ROW_COLUMNS)]
+
+
+def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
+    """Over seeds, of rows as `summarise` gives them: CURVE_COLUMNS, then `mean`, `sd`, `low`, `high`, `n`, and the
+    drop's `drop_mean`, `drop_sd`, `drop_n`.
+
+    `sd` is the sample standard deviation, nan for a single seed. A class without clean boxes has no row.
+    """
+    grouped = rows.dropna(subset="ap").groupby(list(CURVE_COLUMNS), dropna=False, sort=True)
+    return grouped.agg(
+        mean=("ap", "mean"),
+        sd=("ap", "std"),
+        low=("ap", "min"),
+        high=("ap", "max"),
+        n=("ap", "count"),
+        drop_mean=("drop", "mean"),
+        drop_sd=("drop", "std"),
+        drop_n=("drop", "count"),
+    ).reset_index()
+
+
+def to_csv(rows: pd.DataFrame) -> str:
+    """The rows as CSV text with a heading line; empty where a number is missing."""
+    return rows.to_csv(index=False, lineterminator="\n")
+
+
+def mixed_settings(specs: Iterable[RunSpec]) -> dict[str, tuple[Any, ...]]:
+    """Settings other than loss, noise and seeds in which the runs differ, and their values; None where a run has none.
+
+    What this gives, a figure over these runs must say. Names are dotted as in `studies.overrides`.
+    """
+    return {name: values for name, values in _values(specs).items() if len(values) > 1 and not name.startswith(_VARIED)}
+
+
+def shared_settings(specs: Iterable[RunSpec]) -> dict[str, Any]:
+    """Settings that are the same in every run that has them, to be shown beside a figure."""
+    found = {name: [value for value in values if value is not _ABSENT] for name, values in _raw_values(specs).items()}
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
+def loss_labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """A label for each run's loss: 'CE', 'FL γ=2', and what parts losses that these names would not.
+
+    >>> from noisedash.spec import DataSpec
+    >>> spec = RunSpec(data=DataSpec(content_hash="0" * 64), loss=Focal())
+    >>> other = spec.model_copy(update={"loss": Focal(alpha=0.25)})
+    >>> list(loss_labels({"one": spec, "two": other}).values())
+    ['FL γ=2 alpha=0.75', 'FL γ=2 alpha=0.25']
+    """
+    namesakes: dict[str, list[RunSpec]] = {}
+    for spec in specs.values():
+        namesakes.setdefault(loss_label(spec.loss), []).append(spec)
+    parting = {label: [n for n in _differing(group) if n.startswith("loss.")] for label, group in namesakes.items()}
+    return {
+        run_id: " ".join([loss_label(spec.loss), *_told(spec, parting[loss_label(spec.loss)])])
+        for run_id, spec in specs.items()
+    }
+
+
+def settings_texts(specs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """For each run the settings in which it may differ from others, as text; '' for all where none differ."""
+    names = list(mixed_settings(specs.values()))
+    return {run_id: ", ".join(_told(spec, names)) for run_id, spec in specs.items()}
+
+
+def _run_columns(
+    spec: RunSpec, result: ResultRecord, labels: Mapping[str, str], settings: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "run_id": result.run_id,
+        "loss": labels[result.run_id],
+        "kind": spec.loss.kind,
+        "gamma": spec.loss.gamma if isinstance(spec.loss, Focal) else np.nan,
+        "missing_rate": spec.noise.missing_rate,
+        "seed": spec.training.seed,
+        "noise_seed": next((step.seed for step in spec.noise.steps if step.rate > 0), None),
+        "settings": settings[result.run_id],
+        "step": result.step,
+        "final": result.final,
+        "threshold": result.score_threshold,
+    }
+
+
+def _with_drop(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `drop`, in points below the clean run that differs in nothing else."""
+    clean = rows.loc[rows["noise_seed"].isna(), [*_PAIRED, "ap"]].drop_duplicates(list(_PAIRED))
+    paired = rows.merge(clean, on=list(_PAIRED), how="left", suffixes=("", "_clean"))
+    return paired.assign(drop=100 * (paired["ap_clean"] - paired["ap"]))
+
+
+class _Absent:
+    """The value of a setting that a run does not have."""
+
+
+_ABSENT = _Absent()
+
+
+def _raw_values(specs: Iterable[RunSpec]) -> dict[str, list[Any]]:
+    """The distinct values of every setting, in the order of the runs; _ABSENT where a run has none."""
+    flat = [dict(_flat(spec.model_dump(mode="json"))) for spec in specs]
+    values: dict[str, list[Any]] = {name: [] for settings in flat for name in settings}
+    for settings in flat:
+        for name, seen in values.items():
+            value = settings.get(name, _ABSENT)
+            if value not in seen:
+                seen.append(value)
+    return values
+
+
+def _values(specs: Iterable[RunSpec]) -> dict[str, tuple[Any, ...]]:
+    raw = _raw_values(specs)
+    return {name: tuple(None if value is _ABSENT else value for value in values) for name, values in raw.items()}
+
+
+def _differing(specs: Sequence[RunSpec]) -> list[str]:
+    return [name for name, values in _values(specs).items() if len(values) > 1]
+
+
+def _told(spec: RunSpec, names: Sequence[str]) -> list[str]:
+    """'alpha=0.25' for each of the named settings that the run has."""
+    flat = dict(_flat(spec.model_dump(mode="json"))) if names else {}
+    return [f"{name.rpartition('.')[2]}={_text(flat[name])}" for name in names if name in flat]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a spec's fields; positions in lists are left out of the names."""
+    if isinstance(tree, dict):
+        for name, child in tree.items():
+            yield from _flat(child, f"{prefix}.{name}" if prefix else name)
+    elif isinstance(tree, list) and tree and isinstance(tree[0], dict):
+        for child in tree:
+            yield from _flat(child, prefix)
+    else:
+        yield prefix, tree
