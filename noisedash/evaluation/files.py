@@ -6,7 +6,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from noisedash.errors import DataError, StorageError
+from noisedash.datasets.files import storage_error
+from noisedash.errors import DataError
 from noisedash.evaluation.records import Predictions
 
 
@@ -28,9 +29,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise StorageError(
-            f"The predictions cannot be written to {path} ({error.strerror}): free the disk or its rights, then retry."
-        ) from error
+        raise storage_error(error, path) from error
 
 
 def load_predictions(path: Path) -> Predictions:
