@@ -8,7 +8,7 @@ steps. Images are counted in the order of their names and boxes in the order of 
 trains the same way whatever the order of its rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -130,7 +130,7 @@ def epoch_order(seed: int, epoch: int, images: int) -> IntArray:
     return np.argsort(keys, kind="stable")
 
 
-def in_order(batch_at: Callable[[int], Batch], first: int, last: int, *, ahead: bool) -> Iterator[Batch]:
+def in_order(batch_at: Callable[[int], Batch], first: int, last: int, *, ahead: bool) -> Generator[Batch, None, None]:
     """The batches of steps first .. last - 1; `ahead` prepares the next one in a thread while this one is used."""
     if not ahead:
         yield from (batch_at(step) for step in range(first, last))

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
-from noisedash.errors import StorageError
+from noisedash.errors import StorageError, WeightsError
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,16 @@ class Checkpoint:
         """Put the state into a model and a new optimiser of the same spec.
 
         The optimiser's tensors get the memory layout of their parameters, as they would have had: sums over them
-        then run in the same order, so that training goes on bit by bit as if it had not stopped.
+        then run in the same order, so that training goes on bit by bit as if it had not stopped. Raises WeightsError
+        where the checkpoint is of another network.
         """
-        model.load_state_dict(self.model)
+        try:
+            model.load_state_dict(self.model)
+        except RuntimeError:
+            raise WeightsError(
+                f"The checkpoint of step {self.step} of run {self.run_id} does not fit the network, which another "
+                "version may have built; remove the run's checkpoints and retry it, and it starts anew."
+            ) from None
         params = [param for group in optimizer.param_groups for param in group["params"]]
         states = {
             index: {name: _laid_out_like(params[index], value) for name, value in state.items()}

@@ -1,0 +1,162 @@
+"""The training loop. B images a batch, A anchors, C classes.
+
+On a CPU it computes in float32 and its outcome is reproduced bit by bit: data order and augmentation are functions of
+seed and step, nothing draws from torch's global generator, and every operation used sums in a fixed order for a given
+number of threads (checked by test; torch.use_deterministic_algorithms is not needed, and it would only cost time).
+Between different numbers of threads, versions or processors results differ in the last digits. How many threads torch
+and OpenCV may use is the caller's to set. On a GPU it computes in bfloat16 where that is safe, with float32 weights,
+losses and optimiser, and is not reproducible to the bit.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import torch
+from torch import nn
+
+from noisedash.detector.losses import LossParts, detection_loss
+from noisedash.detector.matching import match
+from noisedash.detector.ssd import SsdMobileNet
+from noisedash.errors import DivergedError
+from noisedash.noise.recipe import NoisyDataset
+from noisedash.records import MetricRecord, Progress
+from noisedash.spec import CrossEntropy, Focal, RunSpec
+from noisedash.training.batches import Batch, Batches, DecodedRows, in_order
+from noisedash.training.checkpoint import Checkpoint, CheckpointFolder
+from noisedash.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
+from noisedash.training.progress import LossWatch, Reporter, diverged
+
+CPU = torch.device("cpu")
+GPU_LOOK_EVERY = 50
+"""Steps between two looks at the losses on a GPU, which each wait for it."""
+
+
+class TrainingStoppedError(Exception):
+    """Raised by `report` where a run shall stop and go on later: it passes after a checkpoint of the last step."""
+
+
+def train(
+    spec: RunSpec,
+    data: NoisyDataset,
+    images: DecodedRows,
+    model: SsdMobileNet,
+    *,
+    checkpoints: CheckpointFolder,
+    checkpoint_every: int,
+    report: Callable[[Progress, MetricRecord | None], None],
+    evaluate: Callable[[SsdMobileNet, int], None] | None = None,
+    device: torch.device = CPU,
+    clock: Callable[[], float] = time.monotonic,
+) -> SsdMobileNet:
+    """Train the model in place to the end of the spec's steps, and give it back.
+
+    It goes on from the newest checkpoint of this run, if there is one, and writes one each `checkpoint_every` steps
+    and at the end. `evaluate` is called after each `spec.evaluation.every` steps, save at the end, with the number of
+    steps done, and may put the model into whatever mode: training is not disturbed. A run that is killed after an
+    evaluation and before the next checkpoint evaluates again, with the same result. `report` is called at the start,
+    after the first step, then about each second, and at the end; what it raises ends training (see
+    TrainingStoppedError). `clock` gives seconds.
+
+    Raises DivergedError where a loss or a weight is not finite (such weights never come into a checkpoint),
+    StorageError where a checkpoint cannot be written, DataError where there is nothing to train on, WeightsError where
+    the newest checkpoint is of another network.
+    """
+    steps = spec.training.steps
+    model.to(device).to(memory_format=torch.channels_last).train()
+    batches = Batches(data, images, spec.training, spec.detector.input_side, device)
+    run = _Run(spec, model, checkpoints, device)
+    first = run.resume()
+    reporter = Reporter(report, clock, first, steps, spec.training.batch_size)
+    with closing(in_order(batches.batch_at, first, steps, ahead=device.type != "cpu")) as coming:
+        for done, batch in enumerate(coming, first + 1):
+            run.step(done, batch)
+            if evaluate is not None and _is_evaluated(spec, done):
+                with reporter.evaluating(done), undisturbed(model):
+                    evaluate(model, done)
+            if done % checkpoint_every == 0 or done == steps:
+                run.save(done)
+            if reporter.is_due() or done == steps:
+                run.report(done, reporter)
+    return model
+
+
+def training_step(
+    model: SsdMobileNet,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    loss: CrossEntropy | Focal,
+    clip_norm: float | None,
+) -> LossParts:
+    """One update of the model on a batch; the losses before the update."""
+    with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=batch.images.is_cuda):
+        logits, deltas = model(batch.images)
+    targets = match(model.anchors, batch.boxes, batch.labels, batch.valid)
+    parts = detection_loss(logits, deltas, targets, model.anchors, loss)
+    optimizer.zero_grad()
+    torch.autograd.backward(parts.total)
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return parts
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put back the modes of the model's modules and torch's random state, whatever happens inside."""
+    modes = [(module, module.training) for module in model.modules()]
+    devices = {param.device for param in model.parameters() if param.is_cuda}
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class _Run:
+    """A model with all that changes while it trains."""
+
+    def __init__(self, spec: RunSpec, model: SsdMobileNet, checkpoints: CheckpointFolder, device: torch.device) -> None:
+        self._spec = spec
+        self._model = model
+        self._checkpoints = checkpoints
+        self._optimizer = build_optimizer(model, spec.optimizer)
+        self._watch = LossWatch(look_every=1 if device.type == "cpu" else GPU_LOOK_EVERY)
+
+    def resume(self) -> int:
+        """Take the newest checkpoint's state, if there is one; the number of steps done."""
+        checkpoint = self._checkpoints.latest(self._spec.id)
+        if checkpoint is None:
+            return 0
+        checkpoint.restore(self._model, self._optimizer)
+        return checkpoint.step
+
+    def step(self, done: int, batch: Batch) -> None:
+        learning_rate = self._learning_rate(done)
+        set_learning_rate(self._optimizer, learning_rate)
+        parts = training_step(self._model, batch, self._optimizer, self._spec.loss, self._spec.optimizer.clip_norm)
+        self._watch.add(done, learning_rate, parts)
+
+    def save(self, done: int) -> None:
+        self._watch.look()
+        for name, value in self._model.state_dict().items():
+            if not value.isfinite().all():
+                raise DivergedError(diverged(f"the weights '{name}' were not finite", done, self._learning_rate(done)))
+        self._checkpoints.save(Checkpoint.of(done, self._spec.id, self._model, self._optimizer))
+
+    def report(self, done: int, reporter: Reporter) -> None:
+        try:
+            reporter.training(done, self._learning_rate(done), self._watch.take_means())
+        except TrainingStoppedError:
+            self.save(done)
+            raise
+
+    def _learning_rate(self, done: int) -> float:
+        """Of the step that was the `done`-th, counted from 1."""
+        return learning_rate_at(done - 1, self._spec.training.steps, self._spec.optimizer)
+
+
+def _is_evaluated(spec: RunSpec, done: int) -> bool:
+    every = spec.evaluation.every
+    return every > 0 and done % every == 0 and done < spec.training.steps
