@@ -83,7 +83,7 @@ def counts(transaction: Transaction, study: str | None) -> dict[JobState, int]:
     query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
     if study is not None:
         query = _within(query, one_study_id(transaction, study))
-    found: dict[str, int] = dict(transaction.connection.execute(query).tuples().all())
+    found: dict[str, int] = dict(transaction.connection.execute(query).all())
     return {state: found.get(state, 0) for state in JobState}
 
 
@@ -138,6 +138,12 @@ def seen_workers(transaction: Transaction, within_s: float) -> list[WorkerRecord
         WorkerRecord(row.name, row.host, row.pid, row.slots, transaction.now - row.seen_at)
         for row in transaction.connection.execute(query)
     ]
+
+
+def is_work_waiting(transaction: Transaction) -> bool:
+    """Whether any job is queued."""
+    query = select(jobs.c.id).where(jobs.c.state == JobState.QUEUED).limit(1)
+    return transaction.connection.scalar(query) is not None
 
 
 def wanted_of(transaction: Transaction, job_ids: Sequence[int]) -> dict[int, Wanted]:

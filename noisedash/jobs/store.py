@@ -147,6 +147,9 @@ class Store:
 
     def claim(self, worker: str, run_id: str | None = None) -> Claim | None:
         """Take the next queued job, or that of one run: highest priority first, then first submitted. None: none."""
+        with self._database.read() as transaction:
+            if not reading.is_work_waiting(transaction):
+                return None  # an idle worker does not hold the write lock
         with self._database.write() as transaction:
             return queue.claim(transaction, worker, self._lease_s, run_id)
 

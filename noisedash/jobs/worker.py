@@ -1,0 +1,200 @@
+"""The worker: keeps its slots busy with the queue's jobs. One thread, one loop, a process for each trainer."""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from noisedash.errors import QueueError, StoreError
+from noisedash.jobs.protocol import HEARTBEAT_S, Claim
+from noisedash.jobs.slots import Slot, slots_of_machine
+from noisedash.jobs.store import Store
+from noisedash.jobs.supervisor import POLL_S, Command, Supervision, trainer_command
+from noisedash.settings import Settings
+
+CLAIM_S = 0.5
+"""How often a free slot asks for work where there was none."""
+START_AGAIN_S = 30.0
+"""How long nothing is started after the system could not start a trainer (disk full, no memory)."""
+STOP_WITHIN_S = 8.0
+INTERRUPTED = "It was interrupted: the worker stopped."
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Claims jobs for its slots and looks after their trainers: call `tick` several times a second."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        slots: Sequence[Slot],
+        *,
+        name: str | None = None,
+        command: Command = trainer_command,
+        clock: Callable[[], float] = time.monotonic,
+        heartbeat_s: float = HEARTBEAT_S,
+    ):
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self._store, self._settings, self._command = store, settings, command
+        self._clock, self._heartbeat_s = clock, heartbeat_s
+        self._slots = tuple(slots)
+        self._running: dict[Slot, Supervision] = {}
+        self._next_claim = self._next_round = clock()
+        self._trouble = ""
+
+    @property
+    def running(self) -> list[Claim]:
+        """The claims whose trainers run now."""
+        return [supervision.claim for supervision in self._running.values()]
+
+    def tick(self) -> None:
+        """Look after every trainer once, and fill the free slots."""
+        self._look_after()
+        try:
+            self._sign_of_life()
+            self._fill_slots()
+            self._trouble = ""
+        except StoreError as error:
+            self._say_once(str(error))
+            self._next_claim = self._clock() + CLAIM_S
+
+    def stop(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """End all trainers and give their jobs back with their progress, no attempt spent; takes a few seconds.
+
+        A job that cannot be given back (database locked, disk full) is requeued when its lease runs out.
+        """
+        deadline = self._clock() + STOP_WITHIN_S
+        for supervision in self._running.values():
+            supervision.end(INTERRUPTED)
+        self._look_after()
+        while self._running and self._clock() < deadline:
+            sleep(POLL_S)
+            self._look_after()
+        try:
+            self._store.forget_worker(self.name)
+        except StoreError as error:
+            self._say_once(str(error))
+
+    def _look_after(self) -> None:
+        for slot, supervision in list(self._running.items()):
+            if supervision.poll():
+                del self._running[slot]
+                self._next_claim = self._clock()
+                logger.info("%s: run %s has ended", slot.name, supervision.claim.run_id)
+
+    def _sign_of_life(self) -> None:
+        if self._clock() < self._next_round:
+            return
+        self._next_round = self._clock() + self._heartbeat_s
+        self._store.see_worker(self.name, socket.gethostname(), os.getpid(), len(self._slots))
+        self._store.requeue_expired()
+
+    def _fill_slots(self) -> None:
+        if self._clock() < self._next_claim:
+            return
+        for slot in self._slots:
+            if slot in self._running:
+                continue
+            claim = self._store.claim(self.name)
+            if claim is None:
+                self._next_claim = self._clock() + CLAIM_S
+                return
+            if not self._start(slot, claim):
+                return
+
+    def _start(self, slot: Slot, claim: Claim) -> bool:
+        try:
+            self._running[slot] = Supervision.start(
+                self._store,
+                claim,
+                self._settings,
+                slot,
+                command=self._command,
+                clock=self._clock,
+                heartbeat_s=self._heartbeat_s,
+            )
+        except OSError as error:
+            self._say_once(f"No trainer can be started: {error}; trying again in {START_AGAIN_S:.0f} s.")
+            self._next_claim = self._clock() + START_AGAIN_S
+            self._store.give_back(claim.job_id, claim.token, f"Its trainer could not be started: {error}.")
+            return False
+        logger.info("%s: run %s starts, attempt %d of %d", slot.name, claim.run_id, claim.attempt, claim.max_attempts)
+        return True
+
+    def _say_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            logger.warning(trouble)
+            self._trouble = trouble
+
+
+def run_worker(
+    settings: Settings,
+    slots: int | None = None,
+    *,
+    store: Store | None = None,
+    command: Command = trainer_command,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> None:
+    """Train what the queue holds until SIGTERM or SIGINT comes, then give back what runs. From the main thread only.
+
+    `slots`: how many trainers at a time (None: one for each GPU, else one for each core). Raises QueueError where a
+    worker runs on this machine and home already, StoreError where the database cannot be opened.
+    """
+    places = slots_of_machine(slots)
+    with only_worker(settings.home), _stop_signals() as stopped:
+        worker = Worker(
+            store or Store(settings.database_url), settings, places, command=command, heartbeat_s=heartbeat_s
+        )
+        logger.info("Worker %s with %d slots: %s", worker.name, len(places), ", ".join(slot.name for slot in places))
+        try:
+            while not stopped():
+                worker.tick()
+                time.sleep(POLL_S)
+        finally:
+            worker.stop()
+
+
+@contextmanager
+def only_worker(home: Path) -> Iterator[None]:
+    """Hold the home's worker lock; the kernel lets go of it however the process ends. Raises QueueError if held."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / "worker.lock").open("a+")
+    except OSError as error:
+        raise StoreError(f"The worker's lock cannot be made in {home}: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise QueueError(
+                f"A worker (process {file.read().strip() or 'unknown'}) runs for {home} already: end it first."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM, SIGINT and SIGHUP into a question that the loop asks."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
