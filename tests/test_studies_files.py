@@ -116,7 +116,14 @@ runs:
 
 def test_a_run_folder_s_spec_is_a_run_file(write) -> None:
     spec = RunSpec(data=DataSpec(content_hash="c" * 64), loss=Focal(gamma=3))
-    assert load_run_file(write(canonical_json(spec))) == spec
+    assert load_run_file(write(canonical_json(spec)), data_of, initial_of) == spec
+
+
+def test_a_study_file_of_one_run_is_a_run_file(write) -> None:
+    path = write("dataset: bccd\nlosses: [{kind: focal, gamma: 5}]\nmissing_rates: [0.5]")
+    assert load_run_file(path, data_of, initial_of) == load_study_file(path, data_of, initial_of).specs[0]
+    with pytest.raises(SpecError, match=r"makes 2 runs, and one is wanted"):
+        load_run_file(write("dataset: bccd\ngammas: [0, 5]"), data_of, initial_of)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +164,6 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_study_file(tmp_path / "none.yaml", data_of, initial_of)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SpecError, match=r"binary\.yaml is not text in UTF-8"):
-        load_run_file(tmp_path / "binary.yaml")
+        load_run_file(tmp_path / "binary.yaml", data_of, initial_of)
     with pytest.raises(SpecError, match=r"cannot be read"):
-        load_run_file(tmp_path)
+        load_run_file(tmp_path, data_of, initial_of)

@@ -84,9 +84,15 @@ def load_study_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> Study
     return make_study(name, content.title, content.note, content.dataset, specs)
 
 
-def load_run_file(path: Path) -> RunSpec:
-    """The run of a file that holds a whole RunSpec, such as a run folder's spec.json. Raises SpecError."""
-    return parse_run_spec(_read(path), str(path))
+def load_run_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> RunSpec:
+    """The run of a study file that makes one run, or of a whole RunSpec (a run folder's spec.json). Raises SpecError."""
+    content = _read(path)
+    if "data" in content:
+        return parse_run_spec(content, str(path))
+    specs = load_study_file(path, data_of, initial_of).specs
+    if len(specs) != 1:
+        raise SpecError(f"{path} makes {len(specs)} runs, and one is wanted: submit it as a study.")
+    return specs[0]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""The command line: everything that the browser does."""
+
+from noisedash.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,36 @@
+"""The commands' tree and its one way of telling errors."""
+
+import sys
+
+import typer
+
+from noisedash.cli import bench, data, noise, queue, services, study, weights
+from noisedash.errors import NoiseDashError
+
+app = typer.Typer(
+    name="noisedash",
+    help="What imperfect labels do to an object detector, and what to do about it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("up")(services.up)
+app.command("worker")(services.worker)
+app.add_typer(data.app, name="data")
+app.add_typer(noise.app, name="noise")
+app.add_typer(study.app, name="study")
+app.command("run")(study.run)
+app.add_typer(queue.app, name="queue")
+app.add_typer(weights.app, name="weights")
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Run a command; what the person can mend is told in one sentence on standard error, with exit status 1."""
+    try:
+        app()
+    except NoiseDashError as error:
+        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
