@@ -1,0 +1,1 @@
+"""The web app on Streamlit: pages are thin, what they do stands here."""

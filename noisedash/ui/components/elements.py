@@ -1,0 +1,69 @@
+"""The two elements, ready to be placed: a picture with its boxes, and a gallery to choose a picture from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import streamlit as st
+
+from noisedash.ui.components import source
+
+_boxes = st.components.v2.component(
+    "noisedash_boxes", html=source("boxes.html"), css=source("boxes.css"), js=source("boxes.js")
+)
+_gallery = st.components.v2.component(
+    "noisedash_gallery", html=source("gallery.html"), css=source("gallery.css"), js=source("gallery.js")
+)
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A box in pixels of the original image, and from which rate on it is gone."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    drops_above: float
+    """The box is dropped at every rate above this one."""
+    crowd: bool
+    shown: bool
+    """False where a filter hides it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image by the address of its thumbnail; width and height are the original's, in pixels."""
+
+    url: str
+    width: int
+    height: int
+    alt: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of the gallery."""
+
+    row: int
+    url: str
+    name: str
+    caption: str
+
+
+def box_viewer(picture: Picture, boxes: Sequence[DrawnBox], rate: float, hint: str) -> None:
+    """The picture with its boxes, kept and dropped at `rate`; zoom, layers and hover work without the server."""
+    _boxes(
+        key="box-viewer", data={**asdict(picture), "boxes": [asdict(box) for box in boxes], "rate": rate, "hint": hint}
+    )
+
+
+def gallery(cells: Sequence[Cell], chosen: int, on_picked: Callable[[int], None]) -> None:
+    """Pictures to choose from; `on_picked` gets the row before the page is drawn again."""
+
+    def picked() -> None:
+        row = st.session_state["gallery"]["picked"]
+        if row is not None:
+            on_picked(row)
+
+    _gallery(key="gallery", data={"cells": [asdict(cell) for cell in cells], "chosen": chosen}, on_picked_change=picked)

@@ -1,0 +1,180 @@
+"""The Queue page: a study's progress, its jobs, what can be asked of one, its log; all read from the store."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from noisedash.jobs.protocol import TRANSITIONS, Actor, Event
+from noisedash.jobs.runfolder import queue_log
+from noisedash.jobs.store import Store
+from noisedash.records import JobRecord, JobState, StudyRecord, Wanted
+from noisedash.settings import current_settings
+from noisedash.ui.layout import empty_state, one_sentence_errors, page, plain
+from noisedash.ui.progress import (
+    ACTIVE,
+    job_frame,
+    job_in_words,
+    progress_in_words,
+    reasons,
+    remaining_s,
+    running_in_words,
+    share_done,
+)
+from noisedash.ui.text import count, run_label
+
+TICK_ACTIVE_S = 1.5
+TICK_IDLE_S = 15.0
+LOG_LINES = 60
+_ACTIONS = {
+    Event.CANCEL: ("Cancel", Store.request_cancel),
+    Event.PAUSE: ("Pause", Store.request_pause),
+    Event.RESUME: ("Resume", Store.resume),
+    Event.RETRY: ("Retry", Store.retry),
+}
+
+
+def render(store: Store) -> None:
+    """The whole page below its heading."""
+    studies = store.studies()
+    if not studies:
+        empty_state("Nothing is queued", "Launch a study: its runs appear here as they train.", ("launch", "Launch"))
+        return
+    name = st.selectbox("Study", [study.name for study in studies], key="study", bind="query-params")
+    study = next(study for study in studies if study.name == name)
+    tick_s = TICK_ACTIVE_S if is_active(store.counts()) else TICK_IDLE_S
+    st.fragment(_live, run_every=tick_s)(store, study, tick_s)
+
+
+def _live(store: Store, study: StudyRecord, tick_s: float) -> None:
+    """The part that follows the store. Starts the page again where work began or ended, for another tick."""
+    with one_sentence_errors():
+        counts = store.counts()
+        if is_active(counts) != (tick_s == TICK_ACTIVE_S):
+            st.rerun()
+        slots = worker_line(store, waiting=counts[JobState.QUEUED])
+        jobs = store.jobs(study.name)
+        _study_card(store, study, jobs, slots)
+        chosen = _job_table(study, jobs)
+        if chosen is not None:
+            _job_card(store, chosen)
+        _other_studies(store, study)
+
+
+def is_active(counts: dict[JobState, int]) -> bool:
+    """Whether anything runs or waits to run."""
+    return any(counts[state] for state in ACTIVE)
+
+
+def worker_line(store: Store, waiting: int) -> int:
+    """Say who works on the queue, and how to start a worker where none does and jobs wait. Gives the slots."""
+    workers = store.workers()
+    slots = sum(worker.slots for worker in workers)
+    if workers:
+        st.badge(f"{count(len(workers), 'worker')}, {count(slots, 'slot')}", icon=":material/memory:", color="green")
+    elif waiting:
+        st.warning(
+            f"No worker is running: {count(waiting, 'job')} will wait until you start one with `noisedash worker` in a "
+            "terminal (`noisedash up` starts one beside this page).",
+            icon=":material/pause_circle:",
+        )
+    else:
+        st.badge("no worker running, none needed", icon=":material/memory:", color="gray")
+    return max(slots, 1)
+
+
+def _study_card(store: Store, study: StudyRecord, jobs: Sequence[JobRecord], slots: int) -> None:
+    with st.container(border=True):
+        st.progress(share_done(jobs), text=progress_in_words(jobs, remaining_s(jobs, slots)))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(study.title)
+            _study_buttons(store, study, jobs)
+        for job in jobs:
+            if job.state is JobState.RUNNING:
+                st.progress(share_done([job]), text=plain(running_in_words(job)))
+    for reason, number in reasons(jobs).items():
+        st.error(plain(f"{count(number, 'run')} failed: {reason}"), icon=":material/error:")
+
+
+def _study_buttons(store: Store, study: StudyRecord, jobs: Sequence[JobRecord]) -> None:
+    to_results = {"studies": study.name}
+    st.page_link(page("results"), label="Results", icon=":material/show_chart:", query_params=to_results)
+    unfinished = any(job.state in (*ACTIVE, JobState.PAUSED) for job in jobs)
+    if unfinished and st.button("Cancel the study", icon=":material/cancel:", key="cancel-study"):
+        store.cancel_study(study.name)
+        st.rerun()
+    lost = [job for job in jobs if job.state in (JobState.FAILED, JobState.CANCELLED)]
+    if lost and st.button(f"Retry {count(len(lost), 'run')}", icon=":material/refresh:", key="retry-study"):
+        for job in lost:
+            store.retry(job.id)
+        st.rerun()
+
+
+def _job_table(study: StudyRecord, jobs: Sequence[JobRecord]) -> JobRecord | None:
+    """The jobs as a table in their order of claims, so that rows keep their place; the one that is chosen in it."""
+    event = st.dataframe(
+        job_frame(jobs),
+        hide_index=True,
+        height=min(38 + 35 * len(jobs), 460),
+        column_config=_COLUMNS,
+        placeholder="",
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"jobs-of-{study.name}",
+        alt="The study's jobs with state, progress, speed and time left.",
+    )
+    rows = event.selection.rows
+    if rows and rows[0] < len(jobs):
+        return jobs[rows[0]]
+    st.markdown("Choose a row to see its log, or to cancel, pause or retry it.")
+    return None
+
+
+def _job_card(store: Store, job: JobRecord) -> None:
+    with st.container(border=True):
+        st.subheader(f"Job {job.id}: {run_label(job)}", anchor=False)
+        st.text(job_in_words(job))
+        with st.container(horizontal=True):
+            for event in possible(job):
+                label, ask = _ACTIONS[event]
+                if st.button(label, key=f"{event}-{job.id}"):
+                    with one_sentence_errors():
+                        ask(store, job.id)
+                        st.rerun()
+        log = queue_log(current_settings(), job, LOG_LINES)
+        if log:
+            st.code("\n".join(log), language=None, height=260)
+        else:
+            st.markdown("It has written no log yet.")
+
+
+def _other_studies(store: Store, study: StudyRecord) -> None:
+    others = {name: counts for name, counts in store.counts_by_study().items() if name != study.name}
+    active = {name: counts for name, counts in others.items() if is_active(counts)}
+    if not active:
+        return
+    st.subheader("Other studies that are not done", anchor=False)
+    for name, counts in active.items():
+        done, total = counts[JobState.DONE], sum(counts.values())
+        st.progress(done / total, text=plain(f"{name}: {done} of {count(total, 'run')} done"))
+
+
+def possible(job: JobRecord) -> list[Event]:
+    """What a person may ask of the job now, leaving out what was asked already."""
+    asked = {Wanted.CANCEL: Event.CANCEL, Wanted.PAUSE: Event.PAUSE, Wanted.RUN: Event.RESUME}[job.wanted]
+    return [
+        event
+        for event in _ACTIONS
+        if (job.state, event, Actor.PERSON) in TRANSITIONS and (job.state is not JobState.RUNNING or event is not asked)
+    ]
+
+
+_COLUMNS = {
+    "job": st.column_config.NumberColumn(width=60),
+    "loss": st.column_config.TextColumn(width=90),
+    "missing": st.column_config.TextColumn(width=70),
+    "seed": st.column_config.NumberColumn(width=55),
+    "state": st.column_config.TextColumn(width=130),
+    "progress": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent", width=130),
+    "images/s": st.column_config.NumberColumn(format="%.0f", width=75),
+    "reason": st.column_config.TextColumn(width="large"),
+}

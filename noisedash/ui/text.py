@@ -1,0 +1,54 @@
+"""Numbers and states in words, the same on every page."""
+
+from noisedash.records import JobRecord, JobState
+from noisedash.spec import loss_label
+
+STATE_SIGN = {
+    JobState.QUEUED: "○ queued",
+    JobState.RUNNING: "▶ running",
+    JobState.PAUSED: "Ⅱ paused",
+    JobState.DONE: "✓ done",
+    JobState.FAILED: "✕ failed",
+    JobState.CANCELLED: "– cancelled",
+}
+"""A sign and the word, so that a state can be told without colour."""
+
+
+def duration(seconds: float | None) -> str:
+    """A time span for people, two units at most.
+
+    >>> duration(7), duration(150), duration(7300), duration(200000), duration(None)
+    ('7 s', '2 min 30 s', '2 h 1 min', '2 d 7 h', '–')
+    """
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    for size, unit, smaller, smaller_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    return f"{whole} s"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage without needless digits.
+
+    >>> percent(0.5), percent(0.125)
+    ('50 %', '12.5 %')
+    """
+    return f"{round(share * 100, 4):g} %"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "run"), count(24000, "run")
+    ('1 run', '24,000 runs')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def run_label(job: JobRecord) -> str:
+    """What sets a run apart within its study."""
+    spec = job.spec
+    return f"{loss_label(spec.loss)}, {percent(spec.noise.missing_rate)} missing, seed {spec.training.seed}"

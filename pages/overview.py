@@ -1,0 +1,5 @@
+"""Being written."""
+
+from noisedash.ui.layout import heading
+
+heading("Overview", "Being written.")
