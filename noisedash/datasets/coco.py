@@ -60,11 +60,8 @@ def split_of_file(path: Path) -> str:
     if stem.startswith("instances_"):
         name = re.sub(r"(19|20)\d\d$", "", stem.removeprefix("instances_"))
         return "" if name == "default" else SPLIT_NAMES.get(name, name)
-    for text in (stem, path.parent.name):
-        for word in re.findall("[a-z]+", text.lower()):
-            if word in SPLIT_NAMES:
-                return SPLIT_NAMES[word]
-    return ""
+    words = [*re.findall("[a-z]+", stem.lower()), path.parent.name.lower().rstrip("0123456789")]
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
 
 
 def read_coco(path: Path, *, images: Path | None = None) -> RawDataset:

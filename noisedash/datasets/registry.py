@@ -52,7 +52,14 @@ class DatasetRegistry:
 
     def names(self) -> tuple[str, ...]:
         """All names, built-in ones included, in order."""
-        return tuple(sorted({*BUILTIN, *self._stored()}))
+        return tuple(sorted({*BUILTIN, *self.present()}))
+
+    def present(self) -> tuple[str, ...]:
+        """Names of the datasets that are there now: all but the built-in ones not drawn yet."""
+        if not self._home.is_dir():
+            return ()
+        found = (entry.parent.name for entry in self._home.glob(f"*/{META}"))
+        return tuple(sorted(name for name in found if NAME.fullmatch(name)))
 
     def add(
         self,
@@ -86,9 +93,12 @@ class DatasetRegistry:
                 _write(aside, dataset, str(dataset.root.resolve()), report)
         return report
 
-    def get(self, name: str) -> Dataset:
-        """The dataset of that name; a built-in one is drawn on first use. Raises NotFoundError, DataError."""
-        meta = self._meta(name)
+    def get(self, name: str, progress: Progress | None = None) -> Dataset:
+        """The dataset of that name; a built-in one is drawn on first use, telling `progress`.
+
+        Raises NotFoundError, and DataError where its files are damaged or its images' folder is gone.
+        """
+        meta = self._meta(name, progress)
         folder = self._folder(name)
         root = folder / meta.root
         if not root.is_dir():
@@ -104,7 +114,7 @@ class DatasetRegistry:
 
     def by_hash(self, content_hash: str) -> Dataset:
         """A dataset of that content. Raises NotFoundError."""
-        for name in (*self._stored(), *(set(BUILTIN) - set(self._stored()))):
+        for name in (*self.present(), *(set(BUILTIN) - set(self.present()))):
             if self._hash(name) == content_hash:
                 return self.get(name)
         raise NotFoundError(
@@ -124,11 +134,6 @@ class DatasetRegistry:
                 raise storage_error(error, folder) from error
             shutil.rmtree(gone, ignore_errors=True)
 
-    def _stored(self) -> list[str]:
-        if not self._home.is_dir():
-            return []
-        return sorted(entry.parent.name for entry in self._home.glob(f"*/{META}") if NAME.fullmatch(entry.parent.name))
-
     def _hash(self, name: str) -> str | None:
         """Its content hash, None where its files are damaged: that must not keep others from being found."""
         try:
@@ -136,10 +141,10 @@ class DatasetRegistry:
         except (DataError, NotFoundError):
             return None
 
-    def _meta(self, name: str) -> _Meta:
+    def _meta(self, name: str, progress: Progress | None = None) -> _Meta:
         path = self._folder(name) / META
         if name in BUILTIN and not path.is_file():
-            self._draw(name)
+            self._draw(name, progress)
         try:
             return _META.validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -149,7 +154,7 @@ class DatasetRegistry:
                 f"The registered dataset {name!r} is damaged ({path}): remove it and add it again."
             ) from None
 
-    def _draw(self, name: str) -> None:
+    def _draw(self, name: str, progress: Progress | None) -> None:
         """Draw a built-in dataset; a second process waits and finds it drawn."""
         from noisedash.datasets import indoor
 
@@ -158,7 +163,7 @@ class DatasetRegistry:
             if (self._folder(name) / META).is_file():
                 return
             with written_aside(self._folder(name)) as aside:
-                dataset = indoor.generate(aside / DRAWN, images, seed)
+                dataset = indoor.generate(aside / DRAWN, images, seed, progress=progress)
                 _write(aside, dataset, DRAWN, _report(dataset, "built-in", "", ()))
 
     @contextmanager
