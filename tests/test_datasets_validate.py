@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from dataset_files import coco_box, jpeg, make_coco, make_voc, voc_object, voc_xml, write_jpeg
 
-from noisedash.datasets.checks import Problem
+from noisedash.datasets.checks import Problem, Severity
 from noisedash.datasets.coco import read_coco
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.validate import validate
@@ -169,4 +169,4 @@ def test_the_content_does_not_depend_on_the_order_in_the_file(tmp_path: Path) ->
 
 
 def test_problems_speak() -> None:
-    assert str(Problem("note", "", None, "All is well.")) == "note: All is well."
+    assert str(Problem(Severity.NOTE, "", None, "All is well.")) == "note: All is well."

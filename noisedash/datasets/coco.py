@@ -283,7 +283,7 @@ def exact_xywh(boxes_xyxy: FloatArray) -> FloatArray:
     Rounding makes right - left miss that by one digit in places; there the next number up or down is taken.
 
     >>> xyxy = np.array([[0.1, 0.7, 0.3, 0.9]])
-    >>> x, y, width, height = exact_xywh(xyxy)[0]
+    >>> x, y, width, height = exact_xywh(xyxy)[0].tolist()
     >>> x + width == 0.3 and y + height == 0.9
     True
     """

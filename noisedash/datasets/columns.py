@@ -33,7 +33,7 @@ def save_columns(dataset: Dataset, path: Path) -> None:
 def load_columns(path: Path, name: str, root: Path, content_hash: str) -> Dataset:
     """The dataset of those columns; its known hash spares computing it. Raises DataError where the file is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as columns:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as columns:
             images = Images(
                 file=tuple(columns["image_file"].tolist()),
                 width=columns["width"],
@@ -43,7 +43,7 @@ def load_columns(path: Path, name: str, root: Path, content_hash: str) -> Datase
             )
             boxes = Boxes(**{column: columns[column] for column in BOX_COLUMNS})
             dataset = Dataset(name, root, tuple(columns["classes"].tolist()), images, boxes)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"The registered dataset {name!r} is damaged ({path}: {error}): remove it and add it again."
         ) from None

@@ -155,7 +155,7 @@ def _find(folder: Path, name: str, size: Size, keys: list[str]) -> tuple[Path, _
 def _read_index(cache: Path) -> _Index | None:
     """The index of a whole cache; None where it is not there, or torn."""
     try:
-        with np.load(cache / INDEX, allow_pickle=False) as columns:
+        with (cache / INDEX).open("rb") as handle, np.load(handle, allow_pickle=False) as columns:
             index = _Index(columns["sha256"], columns["start"], columns["shape"], columns["crc32"])
         whole = (cache / DATA).stat().st_size == index.data_bytes
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
