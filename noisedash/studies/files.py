@@ -85,7 +85,10 @@ def load_study_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> Study
 
 
 def load_run_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> RunSpec:
-    """The run of a study file that makes one run, or of a whole RunSpec (a run folder's spec.json). Raises SpecError."""
+    """The run of a file: a study file that makes one run, or a whole RunSpec, such as a run folder's spec.json.
+
+    Raises SpecError, or NotFoundError for a name.
+    """
     content = _read(path)
     if "data" in content:
         return parse_run_spec(content, str(path))
