@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -99,10 +99,8 @@ def told_splits(images_of_split: dict[str, int]) -> str:
     return ", ".join(f"{name or 'without a split'} {count}" for name, count in images_of_split.items())
 
 
-def told_sizes(size_px: Quartiles | None) -> list[Any]:
-    """Five sizes in whole pixels, '-' where there is no box."""
+def told_sizes(size_px: Quartiles | None) -> list[int | None]:
+    """Five sizes in whole pixels; None where there is no box."""
     if size_px is None:
-        return ["-"] * 5
-    return [
-        f"{value:.0f}" for value in (size_px.minimum, size_px.lower, size_px.median, size_px.upper, size_px.maximum)
-    ]
+        return [None] * 5
+    return [round(value) for value in (size_px.minimum, size_px.lower, size_px.median, size_px.upper, size_px.maximum)]

@@ -1,6 +1,7 @@
 """How commands speak: JSON where a script asked for it, else a table or a sentence."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -8,6 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+WIDTH_OF_FILES = 200
+"""Characters in a line where the output is no terminal."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -31,7 +35,8 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(show(cell)) for cell in row))
-    Console(soft_wrap=True).print(table)
+    width = None if sys.stdout.isatty() else WIDTH_OF_FILES
+    Console(width=width).print(table)
 
 
 def show(cell: object) -> str:
