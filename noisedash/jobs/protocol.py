@@ -13,6 +13,8 @@ HEARTBEAT_S = 3.0
 """How often a supervisor renews the lease of its job."""
 LEASE_S = 20.0
 """How long a job is its worker's after a heartbeat; more than five heartbeats, so that one lost beat loses nothing."""
+CHECKPOINT_S = 20.0
+"""Seconds between two checkpoints: what a kill costs at most. Where they fall makes no difference to the outcome."""
 MAX_ATTEMPTS = 3
 """A job that lost this many trainers is failed, so that a poison job stops."""
 

@@ -33,6 +33,11 @@ class Attempt:
         return self.path / "checkpoints"
 
     @property
+    def weights(self) -> Path:
+        """The network at the end of training, as a weights file."""
+        return self.path / "weights.safetensors"
+
+    @property
     def predictions(self) -> Path:
         """The detections on the test images at the end of training."""
         return self.path / "predictions.npz"

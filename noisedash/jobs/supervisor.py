@@ -10,7 +10,7 @@ from typing import Self
 
 from noisedash.errors import StaleTokenError, StoreError
 from noisedash.jobs.processes import ProcessGroup, describe_exit
-from noisedash.jobs.protocol import HEARTBEAT_S, Claim
+from noisedash.jobs.protocol import CHECKPOINT_S, HEARTBEAT_S, Claim
 from noisedash.jobs.runfolder import run_folder, tail
 from noisedash.jobs.slots import Slot
 from noisedash.jobs.store import Store
@@ -30,9 +30,9 @@ Command = Callable[[Claim], Sequence[str]]
 logger = logging.getLogger(__name__)
 
 
-def trainer_command(claim: Claim) -> list[str]:
-    """The command line of the trainer of a claim."""
-    return [sys.executable, "-m", "noisedash.jobs.trainer", str(claim.job_id), str(claim.token)]
+def trainer_command(claim: Claim, checkpoint_s: float = CHECKPOINT_S) -> list[str]:
+    """The command line of the trainer of a claim; it writes a checkpoint each `checkpoint_s` seconds."""
+    return [sys.executable, "-m", "noisedash.jobs.trainer", str(claim.job_id), str(claim.token), str(checkpoint_s)]
 
 
 class Supervision:

@@ -8,6 +8,7 @@ and OpenCV may use is the caller's to set. On a GPU it computes in bfloat16 wher
 losses and optimiser, and is not reproducible to the bit.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -44,6 +45,7 @@ def train(
     *,
     checkpoints: CheckpointFolder,
     checkpoint_every: int,
+    checkpoint_every_s: float = math.inf,
     report: Callable[[Progress, MetricRecord | None], None],
     evaluate: Callable[[SsdMobileNet, int], None] | None = None,
     device: torch.device = CPU,
@@ -51,11 +53,12 @@ def train(
 ) -> SsdMobileNet:
     """Train the model in place to the end of the spec's steps, and give it back.
 
-    It goes on from the newest checkpoint of this run, if there is one, and writes one each `checkpoint_every` steps
-    and at the end. `evaluate` is called after each `spec.evaluation.every` steps, save at the end, with the number of
-    steps done, and may put the model into whatever mode: training is not disturbed. A run that is killed after an
-    evaluation and before the next checkpoint evaluates again, with the same result. `report` is called at the start,
-    after the first step, then about each second, and at the end; what it raises ends training (see
+    It goes on from the newest checkpoint of this run, if there is one, and writes one each `checkpoint_every` steps,
+    besides where `checkpoint_every_s` seconds have passed since the last, and at the end: where they fall makes no
+    difference to the weights. `evaluate` is called after each `spec.evaluation.every` steps, save at the end, with the
+    number of steps done, and may put the model into whatever mode: training is not disturbed. A run that is killed
+    after an evaluation and before the next checkpoint evaluates again, with the same result. `report` is called at the
+    start, after the first step, then about each second, and at the end; what it raises ends training (see
     TrainingStoppedError). `clock` gives seconds.
 
     Raises DivergedError where a loss or a weight is not finite (such weights never come into a checkpoint),
@@ -68,14 +71,16 @@ def train(
     run = _Run(spec, model, checkpoints, device)
     first = run.resume()
     reporter = Reporter(report, clock, first, steps, spec.training.batch_size)
+    saved_at = clock()
     with closing(in_order(batches.batch_at, first, steps, ahead=device.type != "cpu")) as coming:
         for done, batch in enumerate(coming, first + 1):
             run.step(done, batch)
             if evaluate is not None and _is_evaluated(spec, done):
                 with reporter.evaluating(done), undisturbed(model):
                     evaluate(model, done)
-            if done % checkpoint_every == 0 or done == steps:
+            if done % checkpoint_every == 0 or done == steps or clock() - saved_at >= checkpoint_every_s:
                 run.save(done)
+                saved_at = clock()
             if reporter.is_due() or done == steps:
                 run.report(done, reporter)
     return model
