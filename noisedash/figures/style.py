@@ -100,7 +100,7 @@ def in_style(figure: go.Figure, x_title: str, y_title: str, height: int) -> go.F
         template="none",
         height=height,
         font={"family": FONT, "size": 13, "color": INK},
-        margin={"l": 58, "r": 16, "t": 64, "b": 50},
+        margin={"l": 58, "r": 16, "t": 48, "b": 50},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="closest",

@@ -128,7 +128,7 @@ def counts_in_words(training: TrainingSet, rate: float) -> str:
     images = len(training.train.images)
     had, has = len(np.unique(boxes.image_index)), len(np.unique(boxes.image_index[~dropped]))
     return (
-        f"At {percent(rate)}, {total - gone:,} of {count(total, 'training box').replace('boxs', 'boxes')} are kept and "
+        f"At {percent(rate)}, {total - gone:,} of {count(total, 'training box', 'training boxes')} are kept and "
         f"{gone:,} dropped; {had - has:,} of {count(images, 'image')} lose all they had."
     )
 

@@ -1,8 +1,10 @@
 """What the Launch page plans: from a preset and a person's changes to a study, and what it will cost."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
 
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.splits import default_split, split
@@ -10,9 +12,9 @@ from noisedash.errors import NotFoundError, SpecError
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.spec import CrossEntropy, DataSpec, Focal, FromScratch, FromWeights, RunSpec, SplitSpec
-from noisedash.studies.estimate import Estimate, Speed, estimate, speed_of
+from noisedash.studies.estimate import Estimate, estimate, speed_of
 from noisedash.studies.grid import focal, grid
-from noisedash.studies.overrides import apply_to_all
+from noisedash.studies.overrides import apply_overrides, apply_to_all
 from noisedash.studies.recipes import RECIPES, Recipe, make_study
 from noisedash.studies.study import Study
 from noisedash.weights import WeightsRegistry
@@ -27,8 +29,10 @@ PRESETS = {
 SCRATCH = "scratch"
 NO_HASH = "0" * 64
 """Stands for a dataset that is not drawn yet, while its runs are only counted."""
-_OWN_NOTE = "An own grid. Read it with its settings: they are shown beside every figure."
 _OWN_TITLE = "Own grid of losses and noise rates"
+_OWN_NOTE = "An own grid: read it with its settings, which move the result as much as the loss does."
+_EARLIER_RUNS = 200
+"""So many of the last runs tell how fast this machine is."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +50,42 @@ class Grid:
 
 @dataclass(frozen=True)
 class Preset:
-    """What a form starts from: the first run of a recipe, its grid, and its words."""
+    """What a form starts from: a run, the grid over it, and its words."""
 
     name: str
     title: str
     note: str
+    dataset: str | None
+    """The dataset that it is made for."""
     base: RunSpec
     grid: Grid
     weights: str
     """The name of the initial weights, 'scratch' where there are none."""
-    missing_weights: str
+    absent_weights: str
     """The weights that it should start from and that are not at hand; '' where all is well."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study asks of this machine."""
+
+    new: int
+    trained: int
+    """Runs that are done already, and are not trained again."""
+    waiting: int
+    """Runs that the queue knows and that are not done."""
+    estimate: Estimate
+    slots: int
 
 
 def preset(name: str, weights: WeightsRegistry) -> Preset:
     """The preset of that name, as yet without a dataset. The own grid starts from the quick study's settings."""
     recipe = RECIPES["quick" if name == OWN else name]
-    initial, weights_name, missing_weights = _initial_of(recipe, weights)
+    initial, weights_name = _initial_of(recipe, weights)
     specs = recipe.runs(DataSpec(content_hash=NO_HASH), initial, recipe.seeds)
-    note, title = (_OWN_NOTE, _OWN_TITLE) if name == OWN else (recipe.note, recipe.title)
-    return Preset(name, title, note, specs[0], _grid_of(specs), weights_name, missing_weights)
+    absent = recipe.weights if recipe.weights and weights_name == SCRATCH else ""
+    title, note = (_OWN_TITLE, _OWN_NOTE) if name == OWN else (recipe.title, recipe.note)
+    return Preset(name, title, note, recipe.dataset, specs[0], _grid_of(specs), weights_name, absent)
 
 
 def weight_choices(weights: WeightsRegistry) -> list[str]:
@@ -73,34 +93,133 @@ def weight_choices(weights: WeightsRegistry) -> list[str]:
     return [SCRATCH, *(record.name for record in weights.list())]
 
 
-def with_weights(base: RunSpec, name: str, weights: WeightsRegistry) -> RunSpec:
-    """The run, started from those weights with a new class head, or from scratch. Raises NotFoundError."""
-    if name == SCRATCH:
-        return base.model_copy(update={"initial": FromScratch()})
-    reset = base.initial.reset_class_head if isinstance(base.initial, FromWeights) else False
-    initial = FromWeights(sha256=weights.find(name).sha256, reset_class_head=reset)
-    return base.model_copy(update={"initial": initial})
+def base_run(
+    planned: Preset, dataset: Dataset | None, weights_name: str, optimizer: str, weights: WeightsRegistry
+) -> RunSpec:
+    """The preset's run on a dataset (None: not drawn yet), from those weights, with an optimiser of that kind.
 
-
-def on_dataset(base: RunSpec, dataset: Dataset | None) -> RunSpec:
-    """The run on a dataset and its default split, with the limits that the run has; None: not drawn yet."""
-    limits = {name: getattr(base.data.split, name) for name in ("max_train_images", "max_test_images")}
-    own = SplitSpec() if dataset is None else default_split(dataset)
-    data = DataSpec(
-        content_hash=NO_HASH if dataset is None else dataset.content_hash, split=own.model_copy(update=limits)
-    )
-    return base.model_copy(update={"data": data})
+    An optimiser of another kind than the preset's has that kind's defaults. Raises NotFoundError, SpecError.
+    """
+    limits = {name: getattr(planned.base.data.split, name) for name in ("max_train_images", "max_test_images")}
+    own_split = SplitSpec() if dataset is None else default_split(dataset)
+    content_hash = NO_HASH if dataset is None else dataset.content_hash
+    data = DataSpec(content_hash=content_hash, split=own_split.model_copy(update=limits))
+    base = planned.base.model_copy(update={"data": data})
+    if weights_name != planned.weights:
+        base = base.model_copy(update={"initial": _from_weights(weights_name, planned, weights)})
+    return base if optimizer == base.optimizer.kind else apply_overrides(base, {"optimizer": optimizer})
 
 
 def planned_study(
-    name: str, planned: Preset, base: RunSpec, chosen: Grid, changes: dict[str, str], dataset_name: str
+    name: str, planned: Preset, base: RunSpec, chosen: Grid, changes: Mapping[str, str], dataset_name: str
 ) -> Study:
-    """The study of a filled-in form. Raises SpecError that says what to change."""
-    focal_like = next((spec.loss for spec in (base,) if isinstance(spec.loss, Focal)), Focal())
-    ce = base.loss if isinstance(base.loss, CrossEntropy) else CrossEntropy()
-    losses = (*((ce,) if chosen.cross_entropy else ()), *focal(chosen.gammas, focal_like))
+    """The study of a filled-in form. `changes` are settings by name. Raises SpecError that says what to change."""
+    losses = (*((CrossEntropy(),) if chosen.cross_entropy else ()), *focal(chosen.gammas))
     if not losses:
         raise SpecError("Choose at least one loss: cross-entropy, or a value of γ.")
-    noise_seed = None if chosen.own_noise else 0
-    specs = grid(base, losses, chosen.missing_rates, range(chosen.seeds), noise_seed)
-    return make_study(name, planned.title, planned.note, dataset_name, apply_to_all(specs, changes))
+    specs = grid(base, losses, chosen.missing_rates, range(chosen.seeds), None if chosen.own_noise else 0)
+    fitting = {name: text for name, text in changes.items() if name != "loss.alpha" or chosen.gammas}
+    return make_study(name, planned.title, planned.note, dataset_name, apply_to_all(specs, fitting))
+
+
+def changed(base: RunSpec, values: Mapping[str, Any]) -> dict[str, str]:
+    """The settings (by dotted name) whose value is another than in the run, as texts for `planned_study`.
+
+    >>> from noisedash.spec import DataSpec
+    >>> run = RunSpec(data=DataSpec(content_hash=NO_HASH), loss=Focal())
+    >>> changed(run, {"detector.class_prior": 0.5, "loss.alpha": 0.25})
+    {'loss.alpha': '0.25'}
+    """
+    return {name: _as_text(value) for name, value in values.items() if value != setting(base, name)}
+
+
+def setting(base: RunSpec, name: str) -> Any:
+    """The value of a run's setting by its dotted name; those that only the focal loss has are its defaults' there."""
+    value: Any = base.model_copy(update={"loss": Focal()}) if name == "loss.alpha" else base
+    for part in name.split("."):
+        value = getattr(value, part)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def cost(study: Study, dataset: Dataset | None, store: Store) -> Cost:
+    """How much of the study is new to the store, and how long the new runs take here."""
+    ids = [spec.id for spec in study.specs]
+    trained = {result.run_id for result in store.results(ids, final_only=True)}
+    known = {run_id for run_id, studies in store.studies_of(ids).items() if studies}
+    new = [spec for spec in study.specs if spec.id not in trained]
+    cores = os.cpu_count() or 1
+    slots = sum(worker.slots for worker in store.workers()) or cores
+    earlier = store.jobs(states=[JobState.DONE], limit=_EARLIER_RUNS, newest_first=True)
+    speeds = [speed for job in earlier if (speed := speed_of(job)) is not None]
+    tested = len(split(dataset, study.specs[0].data.split).test.images) if dataset is not None else 400
+    return Cost(
+        new=len(set(ids) - trained - known),
+        trained=len(trained),
+        waiting=len(known - trained),
+        estimate=estimate(new, slots, cores, speeds, tested),
+        slots=slots,
+    )
+
+
+def numbers(texts: Sequence[str], what: str) -> tuple[float, ...]:
+    """Numbers that a person typed, each once, in order. Raises SpecError that names the one that is none.
+
+    >>> numbers(["5", "0", "2,5"], "γ")
+    (0.0, 2.5, 5.0)
+    """
+    found = set()
+    for text in texts:
+        try:
+            found.add(float(text.replace("%", "").replace(",", ".").strip()))
+        except ValueError:
+            raise SpecError(f"{what}: {text!r} is no number.") from None
+    if not all(map(isfinite, found)):
+        raise SpecError(f"{what}: every number must be finite.")
+    return tuple(sorted(found))
+
+
+def rates(texts: Sequence[str]) -> tuple[float, ...]:
+    """Missing rates as fractions from percentages that a person typed. Raises SpecError out of 0 to 100 %.
+
+    >>> rates(["50 %", "0 %", "12.5"])
+    (0.0, 0.125, 0.5)
+    """
+    percentages = numbers(texts, "Missing labels")
+    for percentage in percentages:
+        if not 0 <= percentage <= 100:
+            raise SpecError(f"Missing labels: {percentage:g} % is not between 0 and 100 %.")
+    return tuple(round(percentage / 100, 6) for percentage in percentages)
+
+
+def _initial_of(recipe: Recipe, weights: WeightsRegistry) -> tuple[FromScratch | FromWeights, str]:
+    if recipe.weights is None:
+        return FromScratch(), SCRATCH
+    try:
+        return FromWeights(sha256=weights.find(recipe.weights).sha256), recipe.weights
+    except NotFoundError:
+        return FromScratch(), SCRATCH
+
+
+def _from_weights(name: str, planned: Preset, weights: WeightsRegistry) -> FromScratch | FromWeights:
+    """A preset that draws its class head anew does so from any weights; so does one that started from scratch."""
+    if name == SCRATCH:
+        return FromScratch()
+    reset = planned.base.initial.reset_class_head if isinstance(planned.base.initial, FromWeights) else False
+    return FromWeights(sha256=weights.find(name).sha256, reset_class_head=reset)
+
+
+def _grid_of(specs: Sequence[RunSpec]) -> Grid:
+    """The grid that a recipe's runs are."""
+    return Grid(
+        cross_entropy=any(isinstance(spec.loss, CrossEntropy) for spec in specs),
+        gammas=tuple(sorted({spec.loss.gamma for spec in specs if isinstance(spec.loss, Focal)})),
+        missing_rates=tuple(sorted({spec.noise.missing_rate for spec in specs})),
+        seeds=len({spec.training.seed for spec in specs}),
+        own_noise=len({step.seed for spec in specs for step in spec.noise.steps}) > 1,
+    )
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

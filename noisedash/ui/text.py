@@ -39,13 +39,13 @@ def percent(share: float) -> str:
     return f"{round(share * 100, 4):g} %"
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun.
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun; the plural is the noun with an 's' unless given.
 
-    >>> count(1, "run"), count(24000, "run")
-    ('1 run', '24,000 runs')
+    >>> count(1, "run"), count(24000, "run"), count(2, "study", "studies")
+    ('1 run', '24,000 runs', '2 studies')
     """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def run_label(job: JobRecord) -> str:

@@ -1,0 +1,189 @@
+"""What the Results page shows, without the page: the chosen studies' runs and results as tidy frames."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from noisedash.figures.curves import Series
+from noisedash.figures.style import category_style, style_of
+from noisedash.jobs.store import Store
+from noisedash.records import JobRecord, JobState, MetricRecord, ResultRecord, StudyRecord
+from noisedash.spec import RunSpec
+from noisedash.studies.summary import MEAN, aggregate, mixed_settings, shared_settings, summarise
+from noisedash.ui.progress import ACTIVE
+from noisedash.ui.text import count, run_label
+
+AUTHORS_THRESHOLD = 0.3
+QUANTITIES = {
+    "loss": "loss",
+    "classification_loss": "classification loss",
+    "localization_loss": "localisation loss",
+    "learning_rate": "learning rate",
+    "images_per_s": "images/s",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The chosen studies with all that the store has of them."""
+
+    studies: tuple[StudyRecord, ...]
+    jobs: tuple[JobRecord, ...]
+    """Each run's job once."""
+    rows: pd.DataFrame
+    """A row per run, threshold and class at the end of training."""
+    points: pd.DataFrame
+    """The same over seeds."""
+    interim: tuple[ResultRecord, ...]
+    """Results of all steps, where runs were evaluated on the way."""
+
+    @property
+    def specs(self) -> dict[str, RunSpec]:
+        """The runs by id."""
+        return {job.run_id: job.spec for job in self.jobs}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a run may still bring results."""
+        return any(job.state in ACTIVE for job in self.jobs)
+
+    @property
+    def thresholds(self) -> list[float]:
+        """Score thresholds that there are results for, ascending."""
+        return sorted(self.rows["threshold"].unique())
+
+    def points_at(self, threshold: float, class_name: str | None = MEAN) -> pd.DataFrame:
+        """Points at a score threshold: of the mean over classes, of one class, or (None) of all classes."""
+        at = self.points[self.points["threshold"] == threshold]
+        return at[at["class_name"] != MEAN] if class_name is None else at[at["class_name"] == class_name]
+
+
+def find(store: Store, names: Sequence[str]) -> Found:
+    """All that the store has of the studies of those names. Raises NotFoundError."""
+    studies = tuple(store.study(name) for name in names)
+    jobs = {job.run_id: job for study in studies for job in store.jobs(study.name)}
+    specs = {run_id: job.spec for run_id, job in jobs.items()}
+    results = store.results(list(specs))
+    rows = summarise(specs, [result for result in results if result.final])
+    interim_runs = {result.run_id for result in results if not result.final}
+    interim = tuple(result for result in results if result.run_id in interim_runs)
+    return Found(studies, tuple(jobs.values()), rows, aggregate(rows), interim)
+
+
+def completeness(jobs: Sequence[JobRecord]) -> str:
+    """'26 of 30 runs are in.' and what became of the others."""
+    done = sum(job.state is JobState.DONE for job in jobs)
+    if done == len(jobs):
+        return f"All {count(len(jobs), 'run')} are in."
+    states = [
+        f"{number} {state}"
+        for state in JobState
+        if state is not JobState.DONE and (number := sum(job.state is state for job in jobs))
+    ]
+    return f"{done} of {count(len(jobs), 'run')} are in ({', '.join(states)}): the curves may still change."
+
+
+def seeds_in_words(points: pd.DataFrame, spread: str) -> str:
+    """How many seeds the points are of, and what the bars mean."""
+    if points.empty:
+        return ""
+    low, high = int(points["n"].min()), int(points["n"].max())
+    if high == 1:
+        return "One seed each: there is no telling a difference between losses from chance."
+    seeds = f"{low}" if low == high else f"{low} to {high}"
+    bars = "one standard deviation" if spread == "sd" else "the lowest and the highest seed"
+    return f"Means over n = {seeds} seeds; bars show {bars}."
+
+
+def key_settings(found: Found) -> str:
+    """The settings that move a result most, on one line; those in which the runs differ say so."""
+    shared = shared_settings(found.specs.values())
+    names = {
+        "detector.class_prior": "class head starts at {}",
+        "loss.classification_weight": "classification weight {}",
+        "loss.alpha": "α {}",
+        "training.augmentation.horizontal_flip": "flip {}",
+        "training.augmentation.random_crop": "crop {}",
+        "training.steps": "{} steps",
+        "training.batch_size": "batch {}",
+        "data.split.max_train_images": "at most {} training images",
+        "optimizer.kind": "{}",
+        "optimizer.learning_rate": "learning rate {}",
+        "detector.input_side": "{} px",
+        "detector.depth_multiplier": "depth {}",
+        "initial.kind": "from {}",
+    }
+    return ", ".join(text.format(_told(shared[name])) for name, text in names.items() if shared.get(name) is not None)
+
+
+def differences(found: Found) -> list[str]:
+    """A sentence for each setting, other than loss, noise and seeds, in which the runs differ."""
+    mixed: Mapping[str, tuple[Any, ...]] = mixed_settings(found.specs.values())
+    return [f"{name}: {', '.join(_told(value) for value in values)}" for name, values in mixed.items()]
+
+
+def settings_table(found: Found) -> pd.DataFrame:
+    """Every setting that the runs share."""
+    shared = shared_settings(found.specs.values())
+    return pd.DataFrame({"setting": list(shared), "value": [_told(value) for value in shared.values()]})
+
+
+def result_table(points: pd.DataFrame) -> pd.DataFrame:
+    """The means as a person reads them."""
+    told = {
+        "threshold": "score ≥",
+        "loss": "loss",
+        "settings": "settings",
+        "missing_rate": "missing, %",
+        "mean": "mAP",
+        "sd": "sd",
+        "low": "lowest",
+        "high": "highest",
+        "n": "seeds",
+        "drop_mean": "points lost",
+    }
+    shown = points[points["class_name"] == MEAN].assign(missing_rate=100 * points["missing_rate"])
+    columns = [column for column in told if column != "settings" or shown["settings"].any()]
+    return shown[columns].rename(columns=told)
+
+
+def classes_by_loss(points: pd.DataFrame) -> list[str]:
+    """Class names, those first that lose most between the lowest and the highest noise rate."""
+    classes = points[points["class_name"] != MEAN]
+    lost = classes.groupby("class_name")["drop_mean"].max().fillna(0.0)
+    return [str(name) for name in lost.sort_values(ascending=False, kind="stable").index]
+
+
+def training_series(
+    jobs: Sequence[JobRecord], metrics: Mapping[str, list[MetricRecord]], quantity: str
+) -> list[Series]:
+    """A line per run of a quantity of QUANTITIES."""
+    losses = [job.spec.loss for job in jobs]
+    return [
+        Series(
+            run_label(job),
+            [metric.step for metric in metrics[job.run_id]],
+            [getattr(metric, quantity) for metric in metrics[job.run_id]],
+            style_of(job.spec.loss) if losses.count(job.spec.loss) == 1 else category_style(index),
+        )
+        for index, job in enumerate(jobs)
+    ]
+
+
+def ap_series(jobs: Sequence[JobRecord], interim: Sequence[ResultRecord], threshold: float) -> list[Series]:
+    """mAP over training steps of the runs that were evaluated on the way."""
+    series = []
+    for index, job in enumerate(jobs):
+        own = [result for result in interim if result.run_id == job.run_id and result.score_threshold == threshold]
+        if own:
+            steps, aps = [result.step for result in own], [result.mean_ap for result in own]
+            series.append(Series(run_label(job), steps, aps, category_style(index)))
+    return series
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

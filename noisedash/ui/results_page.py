@@ -1,0 +1,259 @@
+"""The Results page: choose studies, read off their robustness; it follows the runs while they finish."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from noisedash import published
+from noisedash.figures import curves
+from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Spread
+from noisedash.jobs.store import Store
+from noisedash.records import StudyRecord
+from noisedash.studies.summary import to_csv
+from noisedash.ui import results
+from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain
+from noisedash.ui.progress import share_done
+from noisedash.ui.results import Found
+from noisedash.ui.text import run_label
+
+TICK_S = 3.0
+MOST_CLASSES = 6
+MOST_RUNS = 8
+_NO_PAPER = "none"
+_TABS = ("Over noise", "Over γ", "By class", "Table", "Training")
+_SPREADS: dict[Spread, str] = {"sd": "± 1 sd", "range": "lowest to highest"}
+_MEASURES = {"mAP": MAP, "points lost": POINTS_LOST}
+
+
+@dataclass(frozen=True)
+class View:
+    """How the curves are drawn."""
+
+    measure: Measure
+    spread: Spread
+    paper: str
+    """The paper's dataset that is laid over; '' for none."""
+
+
+def render(store: Store) -> None:
+    """The whole page below its heading."""
+    names = [study.name for study in store.studies()]
+    if not names:
+        empty_state(
+            "There is no study yet", "Launch one: its curves appear here while it trains.", ("launch", "Launch")
+        )
+        return
+    chosen = st.multiselect("Studies", names, names[:1], key="studies", bind="query-params")
+    if not chosen:
+        st.info("Choose at least one study.")
+        return
+    active = results.find(store, chosen).is_active
+    st.fragment(_live, run_every=TICK_S if active else None)(store, chosen, active)
+
+
+def _live(store: Store, names: Sequence[str], was_active: bool) -> None:
+    """The part that follows the store; without ticks once all runs have ended."""
+    with one_sentence_errors():
+        found = results.find(store, names)
+        if found.is_active != was_active:
+            st.rerun()
+        _face(found)
+        if found.rows.empty:
+            empty_state("No run has finished yet", "The first points appear as soon as one has.", ("queue", "Queue"))
+            return
+        _tabs(store, found, _view())
+
+
+def _face(found: Found) -> None:
+    """What a reader must know: what it is, with which settings, and how much of it is in."""
+    with st.container(border=True):
+        for study in found.studies:
+            st.markdown(f"**{plain(_headline(study))}**")
+            st.markdown(plain(study.note))
+        st.markdown(f"Settings: {plain(results.key_settings(found))}.")
+        st.markdown(results.completeness(found.jobs))
+        if found.is_active:
+            st.progress(share_done(found.jobs))
+    differing = results.differences(found)
+    if differing:
+        st.warning(plain(f"These runs differ in more than loss, noise and seeds. {'; '.join(differing)}."))
+
+
+def _headline(study: StudyRecord) -> str:
+    return f"{study.name}: {study.title}, on {study.dataset_name}"
+
+
+def _view() -> View:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        measure = st.segmented_control(
+            "Show", list(_MEASURES), default="mAP", required=True, key="measure", bind="query-params"
+        )
+        spread = st.segmented_control(
+            "Bars over seeds",
+            list(_SPREADS),
+            default="sd",
+            required=True,
+            format_func=_SPREADS.__getitem__,
+            key="bars",
+            bind="query-params",
+        )
+        titles = {_NO_PAPER: _NO_PAPER} | {name: dataset.title for name, dataset in published.DATASETS.items()}
+        paper = st.selectbox(
+            "The paper's curves for",
+            list(titles),
+            format_func=titles.__getitem__,
+            key="paper",
+            bind="query-params",
+            width=220,
+        )
+    return View(_MEASURES[measure or "mAP"], spread or "sd", "" if paper == _NO_PAPER else paper)
+
+
+def _tabs(store: Store, found: Found, view: View) -> None:
+    """Only the open tab's body runs."""
+    bodies: tuple[Callable[[], None], ...] = (
+        lambda: _over_noise(found, view),
+        lambda: _over_gamma(found, view),
+        lambda: _by_class(found, view),
+        lambda: _table(found),
+        lambda: _training(store, found),
+    )
+    for tab, body in zip(st.tabs(_TABS, key="view", bind="query-params"), bodies, strict=True):
+        if tab.open:
+            with tab:
+                body()
+
+
+def _over_noise(found: Found, view: View) -> None:
+    paper = published.curves_over_noise(view.paper) if view.paper else ()
+
+    def draw(points: pd.DataFrame) -> go.Figure:
+        return curves.ap_over_rate(points, view.spread, paper, view.measure)
+
+    _side_by_side(found, view, "noise", draw, [ap for curve in paper for ap in curve.mean_ap])
+
+
+def _over_gamma(found: Found, view: View) -> None:
+    focal = found.points[found.points["kind"] == "focal"]
+    if focal["gamma"].nunique() < 2 and not view.paper:
+        st.info("These studies have fewer than two values of γ: launch one with more to see this curve.")
+        return
+    paper = published.curves_over_gamma(view.paper) if view.paper else ()
+
+    def draw(points: pd.DataFrame) -> go.Figure:
+        return curves.ap_over_gamma(points, view.spread, paper, view.measure)
+
+    _side_by_side(found, view, "gamma", draw, [ap for curve in paper for ap in curve.mean_ap])
+
+
+def _side_by_side(
+    found: Found, view: View, key: str, draw: Callable[[pd.DataFrame], go.Figure], also: Sequence[float]
+) -> None:
+    """The same chart at each score threshold, on one scale, so that the threshold's share of an effect is seen."""
+    frames = {threshold: _measured(found.points_at(threshold), view) for threshold in found.thresholds}
+    scale = curves.shared_range(list(frames.values()), [] if view.measure.is_loss else also)
+    for column, (threshold, points) in zip(st.columns(len(frames), gap="medium"), frames.items(), strict=True):
+        with column:
+            st.subheader(_threshold_in_words(threshold), anchor=False)
+            figure = draw(points)
+            if not (view.measure.is_loss and also):
+                figure.update_yaxes(range=scale)
+            chart(figure, f"{key}-{threshold:g}", f"{view.measure.title}, detections that score {threshold:g} or more.")
+            st.markdown(results.seeds_in_words(points, view.spread))
+
+
+def _threshold_in_words(threshold: float) -> str:
+    whose = " (the authors')" if threshold == results.AUTHORS_THRESHOLD else ""
+    return f"Score ≥ {threshold:g}{whose}"
+
+
+def _measured(points: pd.DataFrame, view: View) -> pd.DataFrame:
+    return curves.lost_since_clean(points) if view.measure.is_loss else points
+
+
+def _by_class(found: Found, view: View) -> None:
+    names = results.classes_by_loss(found.points)
+    if not names:
+        st.info("These results hold no classes.")
+        return
+    chosen = st.multiselect(
+        "Classes, those that lose most first",
+        names,
+        names[:MOST_CLASSES],
+        key="classes",
+        bind="query-params",
+        max_selections=20,
+    )
+
+    def draw(points: pd.DataFrame) -> go.Figure:
+        return curves.class_curves(points, chosen, view.spread, view.measure)
+
+    frames = {threshold: _measured(found.points_at(threshold, None), view) for threshold in found.thresholds}
+    shown = {threshold: points[points["class_name"].isin(chosen)] for threshold, points in frames.items()}
+    scale = curves.shared_range(list(shown.values()))
+    for column, (threshold, points) in zip(st.columns(len(shown), gap="medium"), shown.items(), strict=True):
+        with column:
+            st.subheader(_threshold_in_words(threshold), anchor=False)
+            if chosen:
+                figure = draw(points)
+                figure.update_yaxes(range=scale)
+                chart(figure, f"class-{threshold:g}", f"AP by class, detections that score {threshold:g} or more.")
+
+
+def _table(found: Found) -> None:
+    table = results.result_table(found.points)
+    st.dataframe(table, hide_index=True, height=min(38 + 35 * len(table), 560), column_config=_COLUMNS, placeholder="–")
+    with st.container(horizontal=True):
+        names = "-".join(study.name for study in found.studies)
+        st.download_button(
+            "Every run and class, CSV", to_csv(found.rows), f"{names}-runs.csv", "text/csv", on_click="ignore"
+        )
+        st.download_button(
+            "Means over seeds, CSV", to_csv(found.points), f"{names}-means.csv", "text/csv", on_click="ignore"
+        )
+    with st.expander("All settings that these runs share"):
+        st.dataframe(results.settings_table(found), hide_index=True)
+
+
+def _training(store: Store, found: Found) -> None:
+    by_id = {job.run_id: job for job in found.jobs}
+    started = [run_id for run_id, job in by_id.items() if job.progress is not None]
+    if not started:
+        st.info("No run has started yet.")
+        return
+    chosen = st.multiselect(
+        "Runs",
+        started,
+        started[:1],
+        format_func=lambda run_id: run_label(by_id[run_id]),
+        key="runs",
+        bind="query-params",
+        max_selections=MOST_RUNS,
+    )
+    quantity = st.selectbox(
+        "Quantity",
+        list(results.QUANTITIES),
+        format_func=results.QUANTITIES.__getitem__,
+        key="quantity",
+        bind="query-params",
+        width=220,
+    )
+    jobs = [by_id[run_id] for run_id in chosen]
+    metrics = {run_id: store.metrics(run_id) for run_id in chosen}
+    series = results.training_series(jobs, metrics, quantity)
+    chart(curves.over_steps(series, results.QUANTITIES[quantity]), "training", "Training curves of the chosen runs.")
+    for threshold in found.thresholds:
+        on_the_way = results.ap_series(jobs, found.interim, threshold)
+        if on_the_way:
+            st.subheader(_threshold_in_words(threshold), anchor=False)
+            chart(curves.over_steps(on_the_way, MAP.title), f"interim-{threshold:g}", "mAP over training steps.")
+
+
+_COLUMNS = {
+    **{name: st.column_config.NumberColumn(format="%.4f") for name in ("mAP", "sd", "lowest", "highest")},
+    "points lost": st.column_config.NumberColumn(format="%.2f"),
+    "missing, %": st.column_config.NumberColumn(format="%g"),
+}
