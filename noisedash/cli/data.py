@@ -31,6 +31,17 @@ def add(
     tell_report(report, as_json, MAX_PROBLEMS_TOLD)
 
 
+@app.command("draw")
+def draw(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    images: Annotated[int, typer.Option(min=1, help="How many images; a fifth of them are for testing.")] = 2213,
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds give other images; the built-in dataset has 0.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Draw indoor scenes like those of the built-in dataset, as many as you like, and register them."""
+    tell_report(open_datasets().draw(name, images, seed), as_json, MAX_PROBLEMS_TOLD)
+
+
 @app.command("list")
 def list_datasets(as_json: AsJson = False) -> None:
     """List the datasets; a built-in one that was not drawn yet is drawn when it is first used."""

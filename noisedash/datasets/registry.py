@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -93,6 +93,16 @@ class DatasetRegistry:
                 _write(aside, dataset, str(dataset.root.resolve()), report)
         return report
 
+    def draw(self, name: str, images: int, seed: int, progress: Progress | None = None) -> Report:
+        """Draw an indoor dataset of any size and seed and register it under `name`; its images lie in its folder.
+
+        Raises DataError for a name that is taken, SpecError for a size or seed that makes no sense.
+        """
+        with self._locked(name):
+            self._check_free(name)
+            self._draw_into(name, images, seed, progress)
+        return self.report(name)
+
     def get(self, name: str, progress: Progress | None = None) -> Dataset:
         """The dataset of that name; a built-in one is drawn on first use, telling `progress`.
 
@@ -122,7 +132,7 @@ class DatasetRegistry:
         )
 
     def remove(self, name: str) -> None:
-        """Forget a dataset. Its images stay, but a built-in one's are removed, to be drawn again on next use."""
+        """Forget a dataset. Its images stay, but those that were drawn are removed; a built-in one is drawn again."""
         folder = self._folder(name)
         if not folder.is_dir():
             raise self._unknown(name)
@@ -156,15 +166,17 @@ class DatasetRegistry:
 
     def _draw(self, name: str, progress: Progress | None) -> None:
         """Draw a built-in dataset; a second process waits and finds it drawn."""
-        from noisedash.datasets import indoor
-
         images, seed = BUILTIN[name]
         with self._locked(name):
-            if (self._folder(name) / META).is_file():
-                return
-            with written_aside(self._folder(name)) as aside:
-                dataset = indoor.generate(aside / DRAWN, images, seed, progress=progress)
-                _write(aside, dataset, DRAWN, _report(dataset, "built-in", "", ()))
+            if not (self._folder(name) / META).is_file():
+                self._draw_into(name, images, seed, progress)
+
+    def _draw_into(self, name: str, images: int, seed: int, progress: Progress | None) -> None:
+        from noisedash.datasets import indoor
+
+        with written_aside(self._folder(name)) as aside:
+            dataset = replace(indoor.generate(aside / DRAWN, images, seed, progress=progress), name=name)
+            _write(aside, dataset, DRAWN, _report(dataset, "built-in", f"drawn from seed {seed}", ()))
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
