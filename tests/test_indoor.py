@@ -20,7 +20,9 @@ from noisedash.datasets.indoor.pen import Canvas, Pen
 from noisedash.datasets.indoor.placing import LABELLED, Maker, Placed, furnish
 from noisedash.datasets.indoor.room import CANVAS_WH, Room, new_canvas, sample_room
 from noisedash.datasets.indoor.scene import Picture, draw_scene, owner_box
-from noisedash.errors import SpecError, StorageError
+from noisedash.datasets.registry import DatasetRegistry
+from noisedash.errors import DataError, SpecError, StorageError
+from noisedash.settings import Settings
 
 SAMPLE = 40
 
@@ -236,3 +238,14 @@ def test_the_drawing_process_says_a_line_an_image(tmp_path: Path, capsys: pytest
     assert draw.main([str(tmp_path), "3", "5", "12", "6"]) == 0
     assert [line[:12] for line in capsys.readouterr().out.splitlines()] == ['{"index": 5,', '{"index": 11']
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000005.jpg", "000011.jpg"]
+
+
+def test_a_set_of_any_size_is_drawn_and_registered(tmp_path: Path) -> None:
+    registry = DatasetRegistry(Settings(tmp_path, ""))
+    report = registry.draw("more", 5, seed=8)
+    assert (report.name, report.table.images, report.source) == ("more", 5, "drawn from seed 8")
+    assert registry.get("more").image_path(4).is_file()
+    with pytest.raises(DataError, match="There is a dataset 'more' already"):
+        registry.draw("more", 5, seed=8)
+    with pytest.raises(DataError, match="built-in"):
+        registry.draw("indoor", 5, seed=8)

@@ -30,7 +30,7 @@ def _exit_word(rng: Generator, texture: Image) -> None:
     cv2.rectangle(texture, (3, 3), (width - 4, height - 4), edge, 2)
     wide = width > 150
     arrow = wide and rng.random() < 0.6
-    write(texture, "EXIT", (width * (0.42 if arrow else 0.5), height / 2), 42 if wide else 38, edge, 800)
+    write(texture, "EXIT", (width * (0.42 if arrow else 0.5), height / 2), 36 if wide else 29, edge, 800)
     if arrow:
         _arrow(texture, (width - 26, height // 2), 13, 1, edge)
 

@@ -50,9 +50,9 @@ def _grain(rng: Generator) -> Field:
 def _blurred(rng: Generator, image: Field) -> Field:
     """Out of focus, shaken, or sharp."""
     chance = rng.random()
-    if chance < 0.4:
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.3)))
-    if chance < 0.48:
+    if chance < 0.35:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1)))
+    if chance < 0.42:
         return np.asarray(cv2.filter2D(image, -1, _shake(rng)))
     return image
 

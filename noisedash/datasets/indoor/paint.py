@@ -59,6 +59,11 @@ def blank(width: int, height: int, colour: Colour) -> Image:
     return np.full((height, width, 3), np.round(colour), dtype=np.uint8)
 
 
+_CAPITAL = 0.75
+"""Height of a capital letter in the font's size."""
+_MOST_OF_A_LINE = 0.86
+
+
 @lru_cache(maxsize=1)
 def _font() -> cv2.FontFace:
     return cv2.FontFace("sans")
@@ -67,11 +72,22 @@ def _font() -> cv2.FontFace:
 def write(
     texture: Image, text: str, centre: tuple[float, float], height_px: float, colour: Colour, bold: int = 600
 ) -> None:
-    """Write `text` about a centre (x, y), its letters about `height_px` high, `bold` from 100 to 900."""
-    size = round(height_px * 1.35)
-    box = cv2.getTextSize((texture.shape[1], texture.shape[0]), text, (0, 0), _font(), size, bold)
-    origin = (round(centre[0] - box[2] / 2 - box[0]), round(centre[1] - box[3] / 2 - box[1]))
+    """Write `text` about a centre (x, y) in capitals or figures of that height, `bold` from 100 to 900.
+
+    What would be wider than the texture is written smaller.
+    """
+    size = round(height_px / _CAPITAL)
+    width = _text_width(texture, text, size, bold)
+    if width > texture.shape[1] * _MOST_OF_A_LINE:
+        size = int(size * texture.shape[1] * _MOST_OF_A_LINE / width)
+        width = _text_width(texture, text, size, bold)
+    origin = (round(centre[0] - width / 2), round(centre[1] + size * _CAPITAL / 2))
     cv2.putText(texture, text, origin, colour, _font(), size, bold)
+
+
+def _text_width(texture: Image, text: str, size: int, bold: int) -> int:
+    canvas_wh = (texture.shape[1], texture.shape[0])
+    return int(cv2.getTextSize(canvas_wh, text, (0, 0), _font(), size, bold)[2])
 
 
 def fill(texture: Image, points: FloatArray | Sequence[tuple[float, float]], colour: Colour) -> None:

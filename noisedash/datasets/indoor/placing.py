@@ -40,7 +40,7 @@ _CHANCES = {
 OBJECT_COUNTS = (0.34, 0.36, 0.2, 0.1)
 """Chances of one, two, three, four labelled things."""
 _TRIES = 14
-_SMALLEST_PX = (22.0, 40.0)
+_SMALLEST_PX = (36.0, 60.0)
 """Shorter and longer side, on the canvas."""
 
 
@@ -186,7 +186,9 @@ def _in_view(bounds: FloatArray, labelled: bool) -> bool:
     if not labelled:
         return inside > 0.25
     share = sides / CANVAS_WH
-    return bool(inside > 0.7 and sides.min() > _SMALLEST_PX[0] and sides.max() > _SMALLEST_PX[1] and share.max() < 0.85)
+    return bool(
+        inside > 0.75 and sides.min() > _SMALLEST_PX[0] and sides.max() > _SMALLEST_PX[1] and share.max() < 0.85
+    )
 
 
 def _get_along(new: Placed, old: Placed, crowding: float) -> bool:

@@ -69,7 +69,7 @@ class Room:
 
 def sample_room(rng: Generator) -> Room:
     """A room and a place in it to look from."""
-    depth, height = rng.uniform(2.1, 4.4), rng.uniform(2.5, 3.0)
+    depth, height = rng.uniform(2.0, 3.8), rng.uniform(2.5, 3.0)
     side = (1.0 if rng.random() < 0.5 else -1.0) * rng.uniform(0.9, 3.2)
     eye = rng.uniform(1.15, 1.75)
     pitch = np.radians(rng.uniform(-24, 10))
