@@ -37,8 +37,8 @@ def import_tflite(tflite_path: Path, labelmap_path: Path, out_path: Path, licenc
     without a class. Background and unused outputs are dropped. Raises WeightsError where a file is missing, is no
     TensorFlow Lite model or is of another network, and where the label map does not fit; StorageError in writing.
     """
-    labels = _read_labels(labelmap_path)
     convolutions = {_own_name(name): value for name, value in read_convolutions(tflite_path).items()}
+    labels = _read_labels(labelmap_path)
     spec = SsdMobileNetV1(depth_multiplier=_depth_multiplier(convolutions, tflite_path))
     kept = [place for place, label in enumerate(labels) if place > 0 and label != UNUSED]
     tensors: dict[str, Tensor] = {}

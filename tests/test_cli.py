@@ -1,0 +1,272 @@
+"""The command line: what scripts read, and one clear sentence for every slip."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from dataset_files import SIZE_WH, coco_box, coco_json, make_coco, make_voc, voc_object, write_jpeg
+
+from noisedash.cli.app import main
+
+TINY = ["steps=2", "batch_size=2", "input_side=96", "depth_multiplier=0.25", "warmup_steps=0"]
+
+
+class Command:
+    """Runs `noisedash` in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> str:
+        """What a command that succeeds prints."""
+        status, out, error = self._run(*arguments)
+        assert status == 0, error
+        return out
+
+    def json(self, *arguments: object):
+        return json.loads(self(*arguments, "--json"))
+
+    def error(self, *arguments: object) -> str:
+        """The one sentence of a command that fails."""
+        status, out, error = self._run(*arguments)
+        assert status != 0
+        assert "Traceback" not in out + error
+        return error
+
+    def _run(self, *arguments: object) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["noisedash", *map(str, arguments)])
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = self._capsys.readouterr()
+        return int(ended.value.code or 0), out, error
+
+
+@pytest.fixture
+def noisedash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capsys)
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """A VOC set of ten pictures with two boxes each, eight of them to train on."""
+    objects = [voc_object("cell", (5, 5, 20, 20)), voc_object("rod", (30, 10, 50, 35))]
+    stems = [f"p{number}" for number in range(10)]
+    lists = {"train": stems[:8], "test": stems[8:]}
+    return make_voc(tmp_path / "cells", dict.fromkeys(stems, objects), lists)
+
+
+def test_data_is_registered_listed_shown_and_forgotten(noisedash: Command, cells: Path) -> None:
+    added = noisedash.json("data", "add", cells, "--name", "cells")
+    assert (added["table"]["images"], added["table"]["instances"], added["table"]["classes"]) == (10, 20, 2)
+    assert {entry["name"]: entry["ready"] for entry in noisedash.json("data", "list")}["cells"] is True
+    assert "cells" in noisedash("data", "list")
+    shown = noisedash("data", "show", "cells")
+    assert "instances 20" in shown
+    assert "train 8" in shown
+    noisedash("data", "remove", "cells")
+    assert "There is no dataset 'cells'" in noisedash.error("data", "show", "cells")
+    assert (cells / "JPEGImages" / "p0.jpg").is_file()
+
+
+def test_noise_is_written_with_the_list_of_dropped_boxes(noisedash: Command, cells: Path, tmp_path: Path) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    out = tmp_path / "noisy"
+    summary = noisedash.json("noise", "apply", "cells", "--missing", 0.3, "--out", out, "--format", "coco")
+    assert (summary["boxes"], summary["kept"], summary["dropped"]) == (16, 11, 5)
+    assert len((out / "dropped.csv").read_text().splitlines()) == 1 + 5
+    assert "exists already" in noisedash.error("noise", "apply", "cells", "--missing", 0.3, "--out", out)
+
+
+def test_a_study_is_submitted_once_trained_and_read_off(noisedash: Command, cells: Path, tmp_path: Path) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    submit = ["study", "submit", "paper-losses", "--dataset", "cells", *settings]
+    first, again = noisedash.json(*submit), noisedash.json(*submit)
+    assert (first["new"], first["existing"]) == (12, 0)
+    assert (again["study"], again["new"], again["existing"]) == ("paper-losses-cells", 0, 12)
+    listed = noisedash.json("queue", "list")
+    assert [job["state"] for job in listed] == ["queued"] * 12
+    assert "not finished within 0 s: 12 queued" in noisedash.error("study", "wait", first["study"], "--timeout", 0)
+    assert "No run of paper-losses-cells has finished yet" in noisedash("study", "results", first["study"])
+
+    spec = tmp_path / "one.yaml"
+    spec.write_text(json.dumps(noisedash.json("queue", "show", listed[0]["id"])["spec"]))
+    ran = noisedash.json("run", spec)
+    assert {result["score_threshold"] for result in ran["results"]} == {0.01, 0.3}
+    rows = noisedash.json("study", "results", first["study"])
+    assert [(row["loss"], row["missing_rate"], row["threshold"]) for row in rows] == [("CE", 0, 0.01), ("CE", 0, 0.3)]
+    noisedash("study", "results", first["study"], "--csv", tmp_path / "results.csv")
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 2 * 3
+    assert "kept" in str(noisedash.json("weights", "keep", ran["run_id"], "--name", "kept"))
+
+    job = listed[1]["id"]
+    noisedash("queue", "pause", job)
+    noisedash("queue", "resume", job)
+    noisedash("queue", "cancel", job)
+    assert noisedash.json("queue", "show", job)["state"] == "cancelled"
+    noisedash("queue", "retry", job)
+    assert noisedash("study", "cancel", first["study"]).startswith("11 jobs")
+    assert "11 cancelled" in noisedash.error("study", "wait", first["study"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--set", "gamma=-1"], "gamma"),
+        (["--set", "rate=1.5"], "rate"),
+        (["--set", "stepz=3"], "steps"),
+        (["--set", "steps"], "write KEY=VALUE"),
+        (["--seeds", "0,x"], "whole numbers"),
+        (["--weights", "nosuch"], "There are no weights 'nosuch'"),
+        (["--dataset", "nosuch"], "There is no dataset 'nosuch'"),
+        (["--name", " "], "cannot be a study's name"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_in_one_sentence(
+    noisedash: Command, cells: Path, arguments: list[str], sentence: str
+) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    error = noisedash.error("study", "submit", "paper-losses", "--dataset", "cells", *arguments)
+    assert error.startswith("Error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert noisedash.json("study", "list")["studies"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["study", "submit", "nosuch"], "There is no study recipe 'nosuch'"),
+        (["study", "submit", "paper-losses"], "needs a dataset: name one with --dataset"),
+        (["study", "show", "nosuch"], "nosuch"),
+        (["queue", "show", "7"], "7"),
+        (["queue", "cancel", "7"], "7"),
+        (["run", "nosuch.yaml"], "nosuch.yaml"),
+        (["noise", "apply", "indoor", "--missing", "1.5", "--out", "x"], "less than or equal to 1"),
+        (["weights", "import", "nosuch.tflite"], "nosuch.tflite"),
+        (["weights", "keep", "nosuch", "--name", "x"], "nosuch"),
+        (["data", "add", "nosuch", "--name", "x"], "nosuch"),
+    ],
+)
+def test_what_does_not_exist_is_told_in_one_sentence(
+    noisedash: Command, arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = noisedash.error(*arguments)
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def damaged(folder: Path, damage: str) -> Path:
+    """A dataset with one thing wrong."""
+    boxes = [coco_box(1, 1, [5, 5, 10, 10]), coco_box(2, 2, [5, 5, 10, 10])]
+    if damage == "nothing":
+        folder.mkdir()
+        return folder
+    if damage == "empty XML":
+        make_voc(folder, {"a": [voc_object("cat", (1, 1, 9, 9))]})
+        (folder / "Annotations" / "a.xml").write_text("")
+        return folder
+    make_coco(folder, boxes)
+    path = folder / "annotations" / "instances_train2017.json"
+    if damage == "missing image":
+        (folder / "train2017" / "2.jpg").unlink()
+    elif damage == "truncated JPEG":
+        write_jpeg(folder / "train2017" / "2.jpg", SIZE_WH)
+        whole = (folder / "train2017" / "2.jpg").read_bytes()
+        (folder / "train2017" / "2.jpg").write_bytes(whole[: len(whole) // 2])
+    elif damage == "JSON cut in half":
+        text = path.read_text()
+        path.write_text(text[: len(text) // 2])
+    elif damage == "unknown class":
+        images = [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2)]
+        path.write_text(coco_json(images, [boxes[0], coco_box(2, 2, [5, 5, 10, 10], category=99)]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("nothing", "folder"),
+        ("empty XML", "a.xml"),
+        ("missing image", "2.jpg"),
+        ("truncated JPEG", "2.jpg"),
+        ("JSON cut in half", "instances_train2017.json"),
+    ],
+)
+def test_a_damaged_dataset_is_refused_and_nothing_is_left(
+    noisedash: Command, tmp_path: Path, own_home: Path, damage: str, sentence: str
+) -> None:
+    error = noisedash.error("data", "add", damaged(tmp_path / "set", damage), "--name", "bad")
+    assert error.startswith("Error: ")
+    assert sentence in error
+    assert not [path for path in own_home.glob("datasets/*") if not path.name.endswith(".lock")]
+
+
+@pytest.mark.parametrize(
+    ("corners", "sentence"),
+    [((-9, 5, 20, 20), "reaches out of its image"), ((200, 5, 220, 20), "outside"), ((20, 5, 10, 20), "box 2")],
+)
+def test_a_wrong_box_is_told_with_file_and_number(
+    noisedash: Command, tmp_path: Path, corners: tuple[int, ...], sentence: str
+) -> None:
+    objects = [voc_object("cat", (5, 5, 20, 20)), voc_object("cat", corners)]
+    make_voc(tmp_path / "set", {"a": objects, "b": objects[:1]})
+    told = noisedash("data", "add", tmp_path / "set", "--name", "boxes")
+    assert "a.xml, box 2" in told
+    assert sentence in told
+
+
+def test_an_unknown_class_is_told(noisedash: Command, tmp_path: Path) -> None:
+    told = noisedash("data", "add", damaged(tmp_path / "set", "unknown class"), "--name", "classes")
+    assert "99" in told
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_up_says_which_port_is_taken(noisedash: Command) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Port {port} on 127.0.0.1 is taken" in noisedash.error("up", "--port", port)
+
+
+def test_an_interrupt_ends_up_with_all_its_processes(free_port: int, own_home: Path, tmp_path: Path) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "noisedash", "up", "--port", str(free_port), "--slots", "1"],
+        env={**os.environ, "NOISEDASH_HOME": str(own_home)},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for_server(free_port)
+    family = psutil.Process(up.pid).children(recursive=True)
+    assert len(family) >= 2
+    os.killpg(up.pid, signal.SIGINT)
+    assert up.wait(30) == 0
+    assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def wait_for_server(port: int, within_s: float = 60) -> None:
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the web app did not come up"
+            time.sleep(0.2)
