@@ -138,3 +138,4 @@ def test_a_job_tells_its_speed_by_progress_or_by_its_end() -> None:
     )
     assert speed_of(job(spec, JobState.QUEUED)) is None
     assert speed_of(job(spec, JobState.FAILED, seconds=3)) is None
+    assert speed_of(job(spec, JobState.DONE, Progress("evaluating", 100, 100), seconds=STARTUP_S + 2)) is None

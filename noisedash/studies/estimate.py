@@ -25,6 +25,8 @@ FORWARD_SHARE = 0.4
 """Evaluating an image against training on one."""
 STARTUP_S = 6.0
 """Starting the trainer's process and opening its data."""
+TELLING_S = 20.0
+"""A finished run that trained for less tells more of its start than of its speed."""
 DEFAULT_TEST_IMAGES = 500
 
 Source = Literal["measured", "scaled", "formula"]
@@ -53,12 +55,12 @@ class Estimate:
 
 
 def speed_of(job: JobRecord) -> Speed | None:
-    """The speed of a job that trains or has trained; None where it tells none."""
+    """The speed of a job that trains or has trained; None where it tells none, as a run does that was all start."""
     training = job.spec.training
     images_per_s = job.progress.images_per_s if job.progress else None
     if images_per_s is None and job.state is JobState.DONE and job.attempts == 1 and job.started_at and job.finished_at:
         training_s = (job.finished_at - job.started_at).total_seconds() - STARTUP_S
-        images_per_s = training.steps * training.batch_size / max(training_s, 1.0)
+        images_per_s = training.steps * training.batch_size / training_s if training_s >= TELLING_S else None
     return Speed(job.spec.detector, training.batch_size, images_per_s) if images_per_s else None
 
 
