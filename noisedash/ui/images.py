@@ -1,5 +1,6 @@
 """The route `/img/<dataset>/<image row>?w=<width>`: pictures made small on the server, by ids, never paths."""
 
+import re
 from functools import lru_cache
 
 from starlette.requests import Request
@@ -9,12 +10,13 @@ from starlette.routing import Route
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.thumbnails import thumbnail
 from noisedash.errors import NoiseDashError, NotFoundError
-from noisedash.ui.services import dataset
+from noisedash.ui.services import dataset, datasets
 
 WIDTHS = (96, 192, 320, 480, 640, 960, 1280, 1920)
 """Widths that are made, in pixels; a wish is rounded up to the next, so that few sizes fill the cache."""
 _DEFAULT_WIDTH = 960
 _KEPT_PICTURES = 512
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 
 def image_url(dataset_name: str, row: int, width: int, version: str) -> str:
@@ -37,7 +39,7 @@ def clamp_width(wanted: str | None) -> int:
     >>> clamp_width("500"), clamp_width("99999"), clamp_width("-1"), clamp_width("wide"), clamp_width(None)
     (640, 1920, 96, 960, 960)
     """
-    if wanted is None or not wanted.removeprefix("-").isdecimal():
+    if wanted is None or not _NUMBER.fullmatch(wanted):
         return _DEFAULT_WIDTH
     return next((width for width in WIDTHS if width >= int(wanted)), WIDTHS[-1])
 
@@ -53,9 +55,11 @@ def _serve(request: Request) -> Response:
 
 
 def _jpeg(dataset_name: str, row: str, width: int) -> bytes:
+    if dataset_name not in datasets().present():
+        raise NotFoundError(f"There is no dataset {dataset_name[:64]!r}.")
     found = dataset(dataset_name)
-    if not row.isdecimal() or int(row) >= len(found.images):
-        raise NotFoundError(f"{dataset_name} has no image {row!r}; its images are 0 to {len(found.images) - 1}.")
+    if not _NUMBER.fullmatch(row) or not 0 <= int(row) < len(found.images):
+        raise NotFoundError(f"{dataset_name} has no image {row[:20]!r}; its images are 0 to {len(found.images) - 1}.")
     return _thumbnail(found, int(row), width)
 
 

@@ -1,0 +1,304 @@
+"""The pages without a browser: what they say and do for an empty home, a filled one, and bad input."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import demo_store
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from noisedash.jobs.store import Store
+from noisedash.records import JobState
+from noisedash.settings import Settings, current_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("overview", "launch", "queue", "results", "noise", "losses")
+HEADINGS = {name: name.title() for name in PAGES} | {"overview": "NoiseDash"}
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "noisedash/ui/main.py"), default_timeout=30)
+    app.query_params.update(query)
+    return app.switch_page(f"../../pages/{name}.py").run()
+
+
+def said(app: AppTest) -> str:
+    """All that the page says in words."""
+    elements = [*app.markdown, *app.text, *app.error, *app.warning, *app.info, *app.success, *app.subheader]
+    return "\n".join(element.value for element in elements).replace("\\", "")
+
+
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("filled")
+    settings = Settings(home / "home", f"sqlite:///{home / 'home' / 'noisedash.db'}")
+    dataset = demo_store.draw_rooms(settings, home)
+    store = Store(settings.database_url)
+    demo_store.fill(store, dataset)
+    store.close()
+    return home / "home"
+
+
+@pytest.fixture
+def filled(filled_home: Path, own_home: Path) -> Store:
+    """This test's own copy of a home with a dataset and a study of 30 runs."""
+    shutil.copytree(filled_home, own_home)
+    return Store(current_settings().database_url)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_on_an_empty_home(name: str) -> None:
+    app = open_page(name)
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value == HEADINGS[name]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_on_a_filled_home(name: str, filled: Store) -> None:
+    app = open_page(name)
+    assert not app.exception
+    assert [error.value for error in app.error if "failed" not in error.value] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_store_that_cannot_be_opened_is_one_sentence(name: str, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("NOISEDASH_DB", f"sqlite:///{tmp_path}/file/noisedash.db")
+    app = open_page(name)
+    assert not app.exception
+    assert len(app.error) == (name not in ("noise", "losses"))
+
+
+def test_a_database_of_nonsense_is_one_sentence(own_home: Path) -> None:
+    own_home.mkdir()
+    (own_home / "noisedash.db").write_bytes(b"no database at all" * 100)
+    app = open_page("queue")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "Traceback" not in app.error[0].value
+
+
+def test_empty_states_say_the_way_on() -> None:
+    assert "Nothing is queued" in said(open_page("queue"))
+    assert "There is no study yet" in said(open_page("results"))
+    assert "not drawn yet" in said(open_page("noise"))
+    assert "Nothing yet" in said(open_page("overview"))
+
+
+# Launch
+
+
+def test_quick_is_the_command_lines_quick(filled: Store) -> None:
+    from noisedash.datasets.splits import default_split
+    from noisedash.spec import FromScratch, FromWeights
+    from noisedash.studies.recipes import RECIPES, build_study
+    from noisedash.ui.services import dataset, weights
+
+    rooms = dataset("rooms")
+    at_hand = [record for record in weights().list() if record.name == RECIPES["quick"].weights]
+    initial = FromWeights(sha256=at_hand[0].sha256) if at_hand else FromScratch()
+    expected = build_study(RECIPES["quick"], "rooms", rooms.content_hash, default_split(rooms), initial)
+    app = open_page("launch", dataset="rooms")
+    app.button(key="launch").click().run()
+    assert "Study quick-rooms:" in said(app)
+    assert list(filled.study("quick-rooms").run_ids) == [spec.id for spec in expected.specs]
+
+
+def test_changed_form_launches_what_it_says(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms", preset="Own grid")
+    app.multiselect(key="own-rates").set_value(["0 %", "25"])
+    app.multiselect(key="own-gammas").set_value(["2.5"])
+    app.checkbox(key="own-ce").uncheck()
+    app.number_input(key="own-seeds").set_value(2)
+    app.number_input(key="own-steps").set_value(33)
+    app.number_input(key="own-adamw-detector.class_prior").set_value(0.01)
+    app.number_input(key="own-adamw-loss.alpha").set_value(0.25)
+    app.text_input(key="own-rooms-name").set_value("mine")
+    app.run()
+    assert app.metric[0].value == "4"
+    app.button(key="launch").click().run()
+    specs = [job.spec for job in filled.jobs("mine")]
+    assert sorted((spec.noise.missing_rate, spec.training.seed) for spec in specs) == [
+        (0.0, 0), (0.0, 1), (0.25, 0), (0.25, 1),
+    ]  # fmt: skip
+    assert {spec.loss.gamma for spec in specs} == {2.5}
+    assert {(spec.loss.alpha, spec.detector.class_prior, spec.training.steps) for spec in specs} == {(0.25, 0.01, 33)}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("own-gammas", ["-1"], "-1"),
+        ("own-gammas", ["many"], "'many' is no number"),
+        ("own-rates", ["150"], "150 % is not between 0 and 100 %"),
+        ("own-rates", [], "at least one missing rate"),
+        ("own-adamw-thresholds", ["1.5"], "score_thresholds"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_launches_nothing(
+    key: str, value: list[str], complaint: str, filled: Store
+) -> None:
+    app = open_page("launch", dataset="rooms", preset="Own grid")
+    app.multiselect(key=key).set_value(value).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert complaint in said(app)
+    assert "launch" not in [button.key for button in app.button]
+
+
+def test_no_loss_at_all_is_one_sentence(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms", preset="Own grid")
+    app.multiselect(key="own-gammas").set_value([])
+    app.checkbox(key="own-ce").uncheck().run()
+    assert "at least one loss" in said(app)
+
+
+def test_name_that_is_none_is_one_sentence(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms")
+    app.text_input(key="quick-rooms-name").set_value(" spaces ").run()
+    app.button(key="launch").click().run()
+    assert not app.exception
+    assert "cannot be a study's name" in said(app)
+    assert [study.name for study in filled.studies()] == ["demo"]
+
+
+def test_name_is_shown_as_it_is_and_never_as_markdown(filled: Store) -> None:
+    study = demo_store.demo_study("1" * 64, name="![x](http://far.example/y)", seeds=(0,))
+    filled.submit_study(study)
+    for name in ("overview", "queue", "results", "launch", "noise"):
+        app = open_page(name)
+        assert not app.exception
+        assert not any("![x](" in element.value for element in [*app.markdown, *app.error, *app.warning])
+
+
+def test_double_click_is_one_submission(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms", preset="Own grid")
+    app.session_state["nonce"] = "once"
+    app.button(key="launch").click().run()
+    first = filled.studies()[0]
+    app.session_state["nonce"] = "once"
+    app.text_input(key="own-rooms-name").set_value("second-click")
+    app.button(key="launch").click().run()
+    assert filled.studies()[0] == first
+
+
+def test_launch_counts_what_is_trained_already(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms")
+    app.selectbox(key="quick-weights").set_value("scratch").run()
+    assert "0 new, 26 trained already, 4 in the queue already" in said(app).replace("*", "")
+    app.number_input(key="quick-seeds").set_value(4).run()
+    assert app.metric[0].value == "40"
+    assert "10 new, 26 trained already" in said(app).replace("*", "")
+
+
+def test_launch_shows_what_the_dataset_holds(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms")
+    table = app.dataframe[0].value
+    assert table["images"].tolist() == [12]
+    assert table["classes"].tolist() == [7]
+
+
+def test_folder_of_nothing_is_one_sentence(filled: Store, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    app = open_page("launch", dataset="rooms")
+    app.text_input[0].set_value(str(tmp_path / "nothing"))
+    app.text_input[1].set_value("void")
+    app.button[0].click().run()
+    assert not app.exception
+    assert len(app.error) == 1
+
+
+# Queue
+
+
+def test_queue_says_how_far_a_study_is(filled: Store) -> None:
+    app = open_page("queue", study="demo")
+    assert "1 run failed: The loss is not finite at step 41" in said(app)
+    frame = app.dataframe[0].value
+    assert len(frame) == 30
+    assert frame["state"].tolist().count("✓ done") == 26
+    running = frame[frame["state"] == "▶ running"].iloc[0]
+    assert running["step"] == "376 / 600"
+    assert running["images/s"] == 330
+
+
+def test_queue_warns_where_jobs_wait_and_nobody_works(filled: Store) -> None:
+    filled.forget_worker("demo-worker")
+    assert "No worker is running: 2 jobs will wait" in said(open_page("queue"))
+
+
+def test_study_is_cancelled_and_retried_from_the_queue(filled: Store) -> None:
+    app = open_page("queue")
+    app.button(key="cancel-study").click().run()
+    assert filled.counts("demo")[JobState.CANCELLED] == 2
+    app.button(key="retry-study").click().run()
+    assert filled.counts("demo")[JobState.QUEUED] == 3
+
+
+# Results
+
+
+def test_results_show_both_thresholds_and_what_a_reader_must_know(filled: Store) -> None:
+    words = said(open_page("results", studies="demo"))
+    assert "Score ≥ 0.01" in words
+    assert "Score ≥ 0.3 (the authors')" in words
+    assert "An illustration, not the paper's experiment" in words
+    assert "class head starts at 0.5" in words
+    assert "26 of 30 runs are in" in words
+    assert "n = 2 to 3 seeds" in words
+
+
+@pytest.mark.parametrize("view", ["Over noise", "Over γ", "By class", "Table", "Training"])
+@pytest.mark.parametrize("measure", ["mAP", "points lost"])
+def test_every_view_of_the_results_draws(view: str, measure: str, filled: Store) -> None:
+    app = open_page("results", studies="demo", view=view, measure=measure, paper="Indoor")
+    assert not app.exception
+    assert not app.error
+
+
+def test_results_table_is_the_summary(filled: Store) -> None:
+    table = open_page("results", studies="demo", view="Table").dataframe[0].value
+    ce = table[(table["loss"] == "CE") & (table["score ≥"] == 0.3)]
+    assert ce["missing, %"].tolist() == [0, 50]
+    assert ce["seeds"].tolist() == [3, 3]
+    assert ce["points lost"].iloc[0] == 0
+
+
+def test_results_of_other_settings_are_warned_of(filled: Store) -> None:
+    study = demo_store.demo_study("1" * 64, name="longer", seeds=(0,))
+    changed = tuple(
+        spec.model_copy(update={"training": spec.training.model_copy(update={"steps": 900})}) for spec in study.specs
+    )
+    filled.submit_study(type(study)("longer", study.title, study.note, study.dataset_name, changed))
+    app = AppTest.from_file(str(ROOT / "noisedash/ui/main.py"), default_timeout=30)
+    app.query_params["studies"] = ["demo", "longer"]
+    app.switch_page("../../pages/results.py").run()
+    warnings = "".join(warning.value for warning in app.warning).replace("\\", "")
+    assert "training.steps: 600, 900" in warnings
+
+
+# Losses
+
+
+def test_losses_tell_the_region_in_numbers() -> None:
+    app = open_page("losses", gamma="8", share="10")
+    assert "**0.331 to 0.669** neither pulls" in said(app)
+    app.slider(key="gamma").set_value(2.0).run()
+    assert "No score is free for both" in said(app)
+
+
+def test_web_process_never_imports_torch() -> None:
+    code = (
+        "import pathlib, pkgutil, sys, importlib, noisedash.ui, noisedash.figures\n"
+        "for package in (noisedash.ui, noisedash.figures):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        if module.name != 'noisedash.ui.main': importlib.import_module(module.name)\n"
+        "import app\n"
+        "heavy = {'torch', 'torchvision', 'pycocotools', 'faster_coco_eval'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
