@@ -96,3 +96,23 @@ def test_only_boxes_that_may_have_a_twin_are_suppressed_in_the_slow_way(monkeypa
     monkeypatch.setattr(mining, "batched_nms", lambda boxes, *rest: handed.append(len(boxes)) or torch.arange(0))
     not_suppressed(torch.rand(2, 300), boxes, 0.99)
     assert handed[0] < 30
+
+
+@pytest.mark.parametrize("iou", [0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("edge", range(4))
+@pytest.mark.parametrize("size", [0.01, 1.0, 30.0])
+def test_a_twin_is_found_up_to_the_threshold(iou: float, edge: int, size: float) -> None:
+    """Two boxes that differ at one edge only, by as much as their overlap allows."""
+    boxes = (FAR_APART * size).double().repeat(1, 1, 1)
+    for place, overlap in ((5, iou + 0.002), (6, iou - 0.002)):
+        boxes[0, place] = boxes[0, place + 5]
+        boxes[0, place, edge] += (1 - overlap) * size * (1 if edge < 2 else -1)
+    kept = not_suppressed(torch.linspace(0, 1, 12)[None], boxes, iou)
+    assert kept[0].tolist() == [True] * 5 + [False] + [True] * 6
+
+
+def test_images_stay_apart_where_coordinates_are_negative() -> None:
+    one, other = [1.0, 1.0, 2.0, 2.0], [-2.0, -2.0, -1.0, -1.0]
+    boxes = torch.tensor([[one, one], [other, other]])
+    kept = not_suppressed(torch.tensor([[0.9, 0.8], [0.7, 0.6]]), boxes, 0.99)
+    assert kept.tolist() == [[True, False], [True, False]]

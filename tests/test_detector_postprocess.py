@@ -76,6 +76,22 @@ def test_suppression_is_within_a_class() -> None:
     assert found.score.tolist() == pytest.approx([0.9, 0.7])
 
 
+def test_classes_stay_apart_where_a_box_lies_outside() -> None:
+    """Such as would fall onto the first, were classes kept apart by shifting them by the largest coordinate and 1."""
+    deltas = at([0.2, 0.2, 0.6, 0.6])
+    deltas[0, 5] = at([-1.4, -1.4, -1.0, -1.0])[0, 5]
+    found = postprocess(only((0, 0, 0.7), (5, 1, 0.9)), deltas, SMALL, EvaluationSpec())
+    assert found.class_id.tolist() == [0]
+
+
+def test_a_box_behind_many_suppressed_ones_is_found() -> None:
+    deltas = at([0.2, 0.2, 0.6, 0.6])
+    deltas[0, 100] = at([0.7, 0.7, 0.9, 0.9])[0, 100]
+    logits = only(*((anchor, 0, 0.9) for anchor in range(90)), (100, 0, 0.5))
+    found = postprocess(logits, deltas, SMALL, EvaluationSpec(max_detections=2))
+    assert found.score.tolist() == pytest.approx([0.9, 0.5])
+
+
 def test_one_anchor_may_have_two_classes() -> None:
     found = postprocess(only((0, 0, 0.9), (0, 1, 0.8)), at([0.2, 0.2, 0.6, 0.6]), SMALL, EvaluationSpec())
     assert found.class_id.tolist() == [0, 1]

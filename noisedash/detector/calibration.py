@@ -10,7 +10,6 @@ set such that the network stays what it was (.39 with the batch's statistics).
 import torch
 from torch import Tensor, nn
 
-from noisedash.detector.mobilenet import BATCH_NORM_EPSILON
 from noisedash.detector.ssd import SsdMobileNet
 
 
@@ -19,8 +18,7 @@ def calibrate_batch_norm(model: SsdMobileNet, images: Tensor) -> None:
     """Set each batch norm to the mean and variance of its input over images (B, 3, S, S), keeping its output.
 
     What the network computes in evaluation stays the same up to rounding. 32 images or more make it useful: the last
-    maps have only one value per image and channel. A channel that is constant over the images keeps a variance of
-    epsilon at least, so that training cannot blow it up.
+    maps have only one value per image and channel.
     """
     was_training = model.training
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -39,7 +37,7 @@ def _calibrate(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     offset = norm.bias - norm.running_mean * scale
     mean = maps.mean(dim=(0, 2, 3))
-    variance = maps.var(dim=(0, 2, 3), correction=0).clamp(min=BATCH_NORM_EPSILON)
+    variance = maps.var(dim=(0, 2, 3), correction=0)
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)
     norm.weight.copy_(scale * (variance + norm.eps).sqrt())

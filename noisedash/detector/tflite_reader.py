@@ -64,12 +64,14 @@ def _convolutions(model: Any) -> Iterator[tuple[str, Convolution]]:
         if kind not in _CONVOLUTIONS:
             continue
         weights, biases = graph.Tensors(operator.Inputs(1)), graph.Tensors(operator.Inputs(2))
-        values = torch.from_numpy(_values(model, weights))
-        depthwise = kind == tflite.BuiltinOperator.DEPTHWISE_CONV_2D
-        weight = values.permute(3, 0, 1, 2) if depthwise else values.permute(0, 3, 1, 2)
-        yield weights.Name().decode(), Convolution(weight.contiguous(), torch.from_numpy(_values(model, biases)))
+        outputs_first = (3, 0, 1, 2) if kind == tflite.BuiltinOperator.DEPTHWISE_CONV_2D else (0, 3, 1, 2)
+        weight, bias = _values(model, weights).transpose(outputs_first), _values(model, biases)
+        if bias.shape != weight.shape[:1] or not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError("a bias for each output, all finite")
+        yield weights.Name().decode(), Convolution(torch.from_numpy(weight.copy()), torch.from_numpy(bias))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _values(model: Any, tensor: Any) -> NDArray[np.float32]:
     raw = model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
     values = np.frombuffer(raw, dtype=_DTYPES[tensor.Type()]).reshape(tensor.ShapeAsNumpy())

@@ -63,7 +63,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], info: WeightsInfo) -> 
         aside.chmod(0o644)
         aside.replace(path)
     except (OSError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
+        if aside.is_file():
+            aside.unlink()
         raise StorageError(f"The weights cannot be written to {path}: {error}.") from error
 
 
