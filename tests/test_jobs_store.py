@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -365,6 +366,9 @@ class TestRecords:
         ]
         clock.now += 10
         assert [worker.name for worker in store.workers()] == ["b"]
+        clock.now += 86_390
+        store.see_worker("b", "host", 2, 4)
+        assert [worker.name for worker in store.workers(within_s=1e9)] == ["b"]
         store.forget_worker("b")
         assert store.workers() == []
 
@@ -437,6 +441,13 @@ class TestDatabase:
         code = f"from noisedash.jobs.store import Store; print(len(Store('sqlite:///{tmp_path}/new.db').jobs()))"
         processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)]
         assert [process.communicate()[0] for process in processes] == [b"0\n"] * 4
+
+    def test_threads_share_a_store(self, tmp_path: Path) -> None:
+        store = a_store(tmp_path)
+        store.submit_study(study(*range(40)))
+        with ThreadPoolExecutor(8) as pool:
+            claims = list(pool.map(lambda _: claimed(store).job_id, range(40)))
+        assert sorted(claims) == list(range(1, 41))
 
     def test_the_store_imports_no_torch(self) -> None:
         code = "import sys, noisedash.jobs.store, noisedash.jobs.worker; print('torch' in sys.modules)"

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -23,9 +24,18 @@ from training_toys import CLASSES, toy_dataset, toy_pixels
 from noisedash.datasets import registry
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.registry import DatasetRegistry
+from noisedash.datasets.splits import split
 from noisedash.detector.ssd import SsdMobileNet
 from noisedash.detector.weights import build, write_tensors
-from noisedash.errors import DivergedError, NotFoundError, QueueError, StaleTokenError, StorageError, StoreError
+from noisedash.errors import (
+    DataError,
+    DivergedError,
+    NotFoundError,
+    QueueError,
+    StaleTokenError,
+    StorageError,
+    StoreError,
+)
 from noisedash.evaluation.files import load_predictions
 from noisedash.jobs import trainer
 from noisedash.jobs.protocol import Claim
@@ -46,6 +56,7 @@ from noisedash.spec import (
     MissingNoise,
     NoiseRecipe,
     RunSpec,
+    SplitSpec,
     SsdMobileNetV1,
     TrainingSpec,
 )
@@ -120,6 +131,13 @@ def has_checkpoint(attempt: Attempt) -> bool:
     return any(attempt.checkpoints.glob("step-*.safetensors"))
 
 
+def first_step(attempt: Attempt) -> int:
+    """The step from which a trainer says that it trains."""
+    found = re.search(r"Training goes from step (\d+)", attempt.log.read_text())
+    assert found is not None
+    return int(found[1])
+
+
 class TestTrainerProcess:
     def test_stopped_and_killed_it_ends_with_the_same_weights_to_the_bit(
         self, settings: Settings, store: Store, tmp_path: Path
@@ -148,6 +166,8 @@ class TestTrainerProcess:
         assert last.weights.read_bytes() == expected.weights.read_bytes()
         assert store.results([spec.id]) == other_store.results([spec.id])
         assert not any(has_checkpoint(attempts(claim)) for claim in (1, 2, 3))
+        firsts = [first_step(attempts(claim)) for claim in (1, 2, 3)]
+        assert firsts[0] == 0 < firsts[1] < firsts[2]
         steps = [metric.step for metric in store.metrics(spec.id)]
         assert steps == sorted(set(steps))
         assert steps[-1] == 40
@@ -183,6 +203,12 @@ def kill_after(condition: Callable[[], bool], attempt: Callable[[], Attempt], se
         os.kill(int(children[0]), signal.SIGKILL)
 
     threading.Thread(target=kill).start()
+
+
+def split_without_test_boxes(dataset: Dataset) -> SplitSpec:
+    """A random split whose only test image has no boxes."""
+    draws = (SplitSpec(kind="random", max_test_images=1, seed=seed) for seed in range(100))
+    return next(drawn for drawn in draws if len(split(dataset, drawn).test.boxes) == 0)
 
 
 class TestRunHere:
@@ -296,6 +322,16 @@ class TestRunHere:
 
 
 class TestPrepare:
+    def test_a_test_set_without_boxes_is_refused_before_training(self, settings: Settings, store: Store) -> None:
+        dataset = register(settings)
+        spec = spec_of(dataset, steps=100_000)
+        data = DataSpec(content_hash=dataset.content_hash, split=split_without_test_boxes(dataset))
+        spec = spec.model_copy(update={"data": data})
+        told: list[Progress] = []
+        with pytest.raises(DataError, match="no boxes"):
+            run_here(spec, "toy", settings, told.append)
+        assert {progress.phase for progress in told} == {"preparing"}
+
     def test_folded_weights_get_the_statistics_of_the_training_images(self, settings: Settings) -> None:
         dataset = register(settings)
         network = SsdMobileNet(MICRO, len(CLASSES), seed=5)

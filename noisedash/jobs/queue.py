@@ -15,6 +15,7 @@ from noisedash.jobs.schema import jobs, metrics, results, runs, studies, study_r
 from noisedash.records import JobState, MetricRecord, Progress, ResultRecord, Wanted
 from noisedash.spec import RunSpec
 
+FORGET_WORKER_S = 86_400.0
 Conditions = Sequence[ColumnElement[bool]]
 
 
@@ -152,7 +153,8 @@ def cancel_study(transaction: Transaction, name: str) -> int:
 
 
 def see_worker(transaction: Transaction, name: str, host: str, pid: int, slots: int) -> None:
-    """Note that a worker lives."""
+    """Note that a worker lives, and forget those that were killed long ago."""
+    transaction.connection.execute(delete(workers).where(workers.c.seen_at < transaction.now - FORGET_WORKER_S))
     values = {"host": host, "pid": pid, "slots": slots, "seen_at": transaction.now}
     if not transaction.connection.execute(update(workers).where(workers.c.name == name).values(values)).rowcount:
         transaction.connection.execute(insert(workers).values(name=name, **values))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from noisedash.datasets.dataset import Dataset
@@ -124,6 +125,7 @@ def prepare(spec: RunSpec, settings: Settings, desk: Desk) -> Prepared:
     )
     if parts.leaked:
         logger.warning("%d training images are in the test set too, byte by byte.", len(parts.leaked))
+    evaluate(parts.test, no_predictions(), spec.evaluation)  # what cannot be evaluated is not trained first
     side = spec.detector.input_side
 
     def images_of(part: Dataset, size: Size) -> DecodedImages:
@@ -160,6 +162,12 @@ def examine(spec: RunSpec, ready: Prepared, model: SsdMobileNet) -> tuple[Predic
     """What the network finds on the clean test images, and its average precision."""
     predictions = predict(model, ready.test, ready.test_images, spec.evaluation, ready.device)
     return predictions, evaluate(ready.test, predictions, spec.evaluation)
+
+
+def no_predictions() -> Predictions:
+    """What a network that finds nothing predicts."""
+    nothing = np.empty(0, np.int64)
+    return Predictions(nothing, nothing, np.empty(0, np.float32), np.empty((0, 4), np.float32))
 
 
 def to_results(

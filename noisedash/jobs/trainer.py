@@ -49,9 +49,13 @@ class StoreDesk:
     def __init__(self, store: Store, job_id: int, token: int, stop: threading.Event, tell: Callable[[Progress], None]):
         self._store, self._job_id, self._token, self._stop, self._tell = store, job_id, token, stop, tell
         self._last: Progress | None = None
+        self._training = False
 
     def report(self, progress: Progress, metric: MetricRecord | None = None) -> None:
         """Raises StaleTokenError, and TrainingStoppedError where the run shall stop."""
+        if progress.phase == "training" and not self._training:
+            self._training = True
+            logger.info("Training goes from step %d to %d.", progress.step, progress.steps)
         if progress.images_per_s is not None:
             self._last = progress
         elif self._last is not None:
