@@ -3,14 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_files import coco_box, coco_json, make_coco, write_jpeg
+from dataset_files import coco_box, coco_json, make_coco, make_voc, voc_object, write_jpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisedash.boxes import xyxy_to_xywh
 from noisedash.datasets.checks import Severity
-from noisedash.datasets.coco import exact_xywh, read_coco, split_of_file, write_coco
+from noisedash.datasets.coco import read_coco, split_of_file, write_coco
 from noisedash.datasets.dataset import Dataset
-from noisedash.datasets.validate import validate
+from noisedash.datasets.validate import settle, validate
+from noisedash.datasets.voc import read_voc
 from noisedash.errors import DataError
 
 
@@ -207,12 +209,25 @@ def test_an_export_with_images_stands_alone(tmp_path: Path, images: str) -> None
 @given(
     st.lists(
         st.tuples(*(st.floats(min_value=0, max_value=5000) for _ in range(4))).map(
-            lambda bbox: (bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3])
+            lambda four: (min(four[:2]), min(four[2:]), max(four[:2]), max(four[2:]))
         ),
         max_size=20,
     )
 )
-def test_far_edges_survive_being_written_as_sides(corners: list[tuple[float, ...]]) -> None:
-    xyxy = np.array(corners, dtype=np.float64).reshape(-1, 4)
-    xywh = exact_xywh(xyxy)
-    assert np.array_equal(xywh[:, :2] + xywh[:, 2:], xyxy[:, 2:])
+def test_settled_far_edges_survive_being_written_as_sides(corners: list[tuple[float, ...]]) -> None:
+    given_xyxy = np.array([*corners, (25.9, 125.2, 111.7, 254.09)])
+    xyxy = settle(given_xyxy)
+    assert np.allclose(xyxy, given_xyxy, rtol=1e-15)
+    assert np.array_equal(xyxy_to_xywh(xyxy)[:, 2:] + xyxy[:, :2], xyxy[:, 2:])
+
+
+@given(st.floats(0, 4999), st.integers(5000, 20000))
+def test_settling_never_moves_the_image_border(near: float, border: int) -> None:
+    assert settle(np.array([[near, 0, border, 1]]))[0, 2] == border
+
+
+def test_float_corners_of_voc_survive_coco(tmp_path: Path) -> None:
+    make_voc(tmp_path / "in", {"a": [voc_object("cat", ("26.9", "12.5", "55.7", "25.4"))]})
+    dataset = validate(read_voc(tmp_path / "in"), "tiny", tmp_path)[0]
+    write_coco(dataset, dataset.boxes, tmp_path / "out")
+    assert clean(tmp_path / "out", images=dataset.root).content_hash == dataset.content_hash

@@ -151,12 +151,21 @@ def test_nothing_is_written_where_adding_fails(tmp_path: Path, datasets: Dataset
     assert not settings.datasets.exists()
 
 
-def test_a_dataset_made_in_memory_can_be_registered(tmp_path: Path, datasets: DatasetRegistry) -> None:
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path, datasets: DatasetRegistry, settings: Settings) -> None:
+    left = settings.datasets / ".aside-mine-0123abcd"
+    left.mkdir(parents=True)
+    datasets.add(make_voc(tmp_path / "set", {"a": [CAT]}), "mine")
+    assert not left.exists()
+
+
+def test_a_dataset_made_in_memory_can_be_registered_once(tmp_path: Path, datasets: DatasetRegistry) -> None:
     made = dataset_in_memory(["a.jpg"])
     dataset = Dataset(made.name, tmp_path, made.classes, made.images, made.boxes)
     report = datasets.register(dataset, "made", tmp_path)
     assert same(datasets.get("memory"), dataset)
     assert report.content_hash == made.content_hash
+    with pytest.raises(DataError, match="There is a dataset 'memory' already"):
+        datasets.register(dataset, "made", tmp_path)
 
 
 class Draughtsman:

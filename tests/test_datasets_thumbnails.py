@@ -29,6 +29,16 @@ def test_the_width_is_kept_and_never_enlarged(tmp_path: Path, width: int, shape:
     assert pixels.shape == (*shape, 3)
 
 
+def test_details_stay(tmp_path: Path) -> None:
+    grey = cv2.resize(np.random.default_rng(0).integers(0, 256, (50, 75), dtype=np.uint8), (600, 400))
+    data = cv2.imencode(".jpg", grey)[1].tobytes()
+    dataset, full = one_image(tmp_path, data), decode(data)
+    for width in (600, 290, 149):
+        expected = cv2.resize(full, (width, round(width / 1.5)), interpolation=cv2.INTER_AREA)
+        difference = decode(thumbnail(dataset, 0, width)).astype(float) - expected
+        assert np.abs(difference).mean() < 6
+
+
 def test_colours_stay(tmp_path: Path) -> None:
     red = np.zeros((400, 600, 3), dtype=np.uint8)
     red[..., 2] = 200

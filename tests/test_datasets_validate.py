@@ -47,6 +47,12 @@ def test_a_box_that_reaches_out_is_clipped_and_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_box_is_clipped_to_its_own_image_whatever_was_dropped_before(tmp_path: Path) -> None:
+    make_voc(tmp_path, {"a": [voc_object("cat", (9, 9, 1, 1))], "b": [voc_object("cat", (1, 1, 99, 99))]})
+    write_jpeg(tmp_path / "JPEGImages" / "b.jpg", (20, 30))
+    assert validate(read_voc(tmp_path), "tiny", tmp_path)[0].boxes.xyxy.tolist() == [[0, 0, 20, 30]]
+
+
 def test_repeated_and_one_pixel_boxes_are_kept_and_told(tmp_path: Path) -> None:
     boxes = (coco_box(2, 1, [0, 0, 9, 9]), coco_box(3, 1, [0, 0, 9, 9], 7), coco_box(4, 2, [5, 5, 1, 0.5]))
     dataset, problems = checked(tmp_path, *boxes)
@@ -164,7 +170,9 @@ def test_the_content_does_not_depend_on_the_order_in_the_file(tmp_path: Path) ->
         path = make_coco(folder, order) / WHERE
         document = json.loads(path.read_text())
         path.write_text(json.dumps(document | {"images": document["images"][:: -1 if hashes else 1]}))
-        hashes.add(validate(read_coco(folder), "tiny", folder)[0].content_hash)
+        dataset = validate(read_coco(folder), "tiny", folder)[0]
+        assert dataset.images.file == ("train2017/1.jpg", "train2017/2.jpg")
+        hashes.add(dataset.content_hash)
     assert len(hashes) == 1
 
 

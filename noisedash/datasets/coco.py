@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from noisedash.boxes import FloatArray
+from noisedash.boxes import FloatArray, xyxy_to_xywh
 from noisedash.datasets.checks import Severity
 from noisedash.datasets.dataset import Boxes, Dataset, IntArray
 from noisedash.datasets.files import written_aside
@@ -255,7 +255,7 @@ def write_coco(dataset: Dataset, boxes: Boxes, out: Path, *, images: ImageRefere
     pictures below `out` too; with 'none' read the set back with `read_coco(out, images=dataset.root)`. Read back,
     boxes, classes, flags and splits are the very same. Raises StorageError, and DataError where a picture is gone.
     """
-    xywh = exact_xywh(boxes.xyxy)
+    xywh = xyxy_to_xywh(boxes.xyxy)
     split_of_box = np.array(dataset.images.split, dtype=object)[boxes.image_index]
     with written_aside(out) as aside:
         (aside / "annotations").mkdir()
@@ -275,24 +275,6 @@ def write_coco(dataset: Dataset, boxes: Boxes, out: Path, *, images: ImageRefere
             }
             file = aside / "annotations" / f"instances_{split or 'default'}.json"
             file.write_text(json.dumps(document, separators=(",", ":"), allow_nan=False), encoding="utf-8")
-
-
-def exact_xywh(boxes_xyxy: FloatArray) -> FloatArray:
-    """Left, top, width, height (M, 4) such that left + width is the very right edge, and top + height the bottom.
-
-    Rounding makes right - left miss that by one digit in places; there the next number up or down is taken.
-
-    >>> xyxy = np.array([[0.1, 0.7, 0.3, 0.9]])
-    >>> x, y, width, height = exact_xywh(xyxy)[0].tolist()
-    >>> x + width == 0.3 and y + height == 0.9
-    True
-    """
-    near, far = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    sides = far - near
-    for toward in (np.inf, -np.inf):
-        nudged = np.nextafter(sides, toward)
-        sides = np.where((near + sides != far) & (near + nudged == far), nudged, sides)
-    return np.concatenate([near, sides], axis=1)
 
 
 def _image_entry(dataset: Dataset, row: int) -> Json:
