@@ -95,7 +95,7 @@ def test_an_image_in_two_files_is_taken_once(tmp_path: Path) -> None:
     assert [image.split for image in raw.images] == ["train", "train"]
     assert len(raw.boxes) == 1
     assert [str(problem) for problem in raw.problems] == [
-        "note: annotations/instances_all.json: 2 of its images are taken from an earlier file already."
+        "note: annotations/instances_all.json: Images that an earlier file has are taken from there: 2."
     ]
 
 

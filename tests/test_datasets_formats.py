@@ -48,9 +48,7 @@ def test_what_is_no_dataset_is_said_to_be_none(tmp_path: Path) -> None:
     for name in ("a.txt", "labels/b.TXT", "labels/c"):
         (tmp_path / name).write_text("0 .5 .5 .1 .1")
     (tmp_path / "labelme.json").write_text('{"shapes": [], "imagePath": "images"}')
-    with pytest.raises(
-        DataError, match=r"known format; .* found 2 files \.txt, 1 files \.json, 1 files without suffix"
-    ):
+    with pytest.raises(DataError, match=r"known format; .* found files: 2 \.txt, 1 \.json, 1 without suffix"):
         read(tmp_path)
     with pytest.raises(DataError, match=r"found the file a\.txt"):
         read(tmp_path / "a.txt")

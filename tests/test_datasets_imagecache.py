@@ -144,7 +144,7 @@ def test_a_full_disk_is_told_before_and_while_writing(tmp_path: Path, monkeypatc
     dataset = pictures(tmp_path / "set")
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda path: Usage(1000))
-        with pytest.raises(StorageError, match=r"need 0\.0 GB in .*cache, but only 0\.0 GB are free: free some"):
+        with pytest.raises(StorageError, match=r"need 0 MB in .*cache, but only 0 MB are free: free some"):
             open_images(dataset, tmp_path / "cache", Square(8))
     with monkeypatch.context() as patched:
         patched.setattr(np, "savez", full)

@@ -144,7 +144,7 @@ def test_a_list_of_classes_keeps_only_these_in_its_order(tmp_path: Path) -> None
     dataset, problems = validate(read_voc(tmp_path), "tiny", tmp_path, classes=("cow", "ant"))
     assert dataset.classes == ("cow", "ant")
     assert dataset.boxes.class_id.tolist() == [1, 0, 0]
-    assert str(problems[0]) == "note: 1 boxes of class 'bee' are left out: it is not in the list of classes."
+    assert str(problems[0]) == "note: Boxes of class 'bee', which is not in the list of classes, are left out: 1."
     with pytest.raises(DataError, match=r"no class 'dog'; it has 'ant', 'bee', 'cow'\."):
         validate(read_voc(tmp_path), "tiny", tmp_path, classes=("cow", "dog"))
     with pytest.raises(DataError, match="names one twice: cow, cow"):

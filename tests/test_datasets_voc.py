@@ -41,7 +41,7 @@ def test_boxes_from_pixel_zero_are_noted(tmp_path: Path) -> None:
     make_voc(tmp_path, {"a": [voc_object("cat", (0, 5, 60, 40)), CAT]})
     (note,) = read_voc(tmp_path).problems
     assert note.severity == Severity.NOTE
-    assert note.message.startswith("1 boxes begin at pixel 0")
+    assert note.message.startswith("Boxes with a left or top of 0, though PASCAL VOC counts from 1: 1;")
     assert "voc-zero-based" in note.message
 
 
@@ -75,7 +75,7 @@ def test_an_image_gets_its_most_specific_list(tmp_path: Path) -> None:
         "JPEGImages/d.jpg": "test",
     }
     (note,) = raw.problems
-    assert note.message == "1 annotated images are in no list of ImageSets/Main; they are left out."
+    assert note.message == "Annotated images in no list of ImageSets/Main are left out: 1."
 
 
 def test_an_image_in_train_and_test_is_told(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def _collect_images(
             width, height = (_size(image.get(side)) for side in ("width", "height"))
             index[key] = raw.add_image(RawImage(path, width, height, split, file))
     if elsewhere:
-        raw.report(Severity.NOTE, file, None, f"{elsewhere} of its images are taken from an earlier file already.")
+        raw.report(Severity.NOTE, file, None, f"Images that an earlier file has are taken from there: {elsewhere}.")
     return index
 
 

@@ -57,5 +57,5 @@ def _inventory(path: Path) -> str:
         for child in path.glob(pattern)
         if child.is_file()
     )
-    files = ", ".join(f"{count} files {kind}" for kind, count in kinds.most_common(5))
-    return files or "no files at or just below it"
+    files = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    return f"files: {files}" if files else "no files at or just below it"

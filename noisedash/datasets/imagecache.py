@@ -222,6 +222,6 @@ def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE_BYTES:
         raise StorageError(
-            f"The decoded images need {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free: "
+            f"The decoded images need {needed / 1e6:,.0f} MB in {folder}, but only {free / 1e6:,.0f} MB are free: "
             "free some of the disk, then try again."
         )

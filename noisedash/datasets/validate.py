@@ -163,7 +163,7 @@ def _select_classes(columns: _Columns, found: tuple[str, ...], wanted: tuple[str
     for class_id, name in enumerate(found):
         count = int((columns.class_id == class_id).sum())
         if new_id[class_id] < 0 and count:
-            message = f"{count} boxes of class {name!r} are left out: it is not in the list of classes."
+            message = f"Boxes of class {name!r}, which is not in the list of classes, are left out: {count}."
             problems.append(Problem(Severity.NOTE, "", None, message))
     columns.class_id = new_id[columns.class_id]
     columns.keep(columns.class_id >= 0)

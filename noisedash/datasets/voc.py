@@ -81,7 +81,7 @@ def _read_lists(raw: RawDataset, base: Path, xml_files: dict[str, Path]) -> dict
                 raw.report(Severity.WARNING, where, None, message)
     unlisted = len(xml_files.keys() - split_of.keys())
     if split_of and unlisted:
-        message = f"{unlisted} annotated images are in no list of {LISTS.as_posix()}; they are left out."
+        message = f"Annotated images in no list of {LISTS.as_posix()} are left out: {unlisted}."
         raw.report(Severity.NOTE, "", None, message)
     return split_of
 
@@ -190,7 +190,7 @@ def _note_zeros(raw: RawDataset, sheets: list[Sheet], first_pixel: FirstPixel) -
     zeros = sum(min(annotated.xyxy[:2]) == -1 for sheet in sheets for annotated in sheet.objects)
     if zeros and first_pixel == 1:
         message = (
-            f"{zeros} boxes begin at pixel 0, though PASCAL VOC counts from 1: "
+            f"Boxes with a left or top of 0, though PASCAL VOC counts from 1: {zeros}; "
             "if this set counts from 0, add it with --format voc-zero-based."
         )
         raw.report(Severity.NOTE, "", None, message)
