@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from noisedash.detector.anchors import feature_map_sides
-from noisedash.detector.mobilenet import ConvBatchNorm, MobileNetV1, same_padding
+from noisedash.detector.mobilenet import ConvBatchNorm, MobileNetV1, relu6_, same_padding
 from noisedash.detector.ssd import SsdMobileNet
 from noisedash.spec import SsdMobileNetV1
 
@@ -24,6 +24,17 @@ def test_outputs_fit_the_anchors(multiplier: float, side: int) -> None:
         logits, deltas = model(torch.zeros(1, 3, side, side))
     assert logits.shape == (1, len(model.anchors), 3)
     assert deltas.shape == (1, len(model.anchors), 4)
+
+
+def test_relu6_and_its_gradient_equal_torchs_at_the_bends_too() -> None:
+    values = torch.cat([torch.tensor([0.0, -0.0, 6.0, 6.001, -1e-9]), torch.linspace(-9, 9, 50)]).double()
+    sources = [values.clone().requires_grad_() for _ in range(2)]
+    clamped = [relu6_(sources[0] * 1), nn.functional.relu6(sources[1] * 1)]
+    gradient = torch.linspace(1, 2, len(values)).double()
+    for outputs in clamped:
+        outputs.backward(gradient)
+    assert torch.equal(*clamped)
+    assert torch.equal(sources[0].grad, sources[1].grad)
 
 
 @pytest.mark.parametrize("first_stride", [8, 16])
