@@ -9,7 +9,7 @@ from noisedash.jobs.runfolder import queue_log
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, StudyRecord, Wanted
 from noisedash.settings import current_settings
-from noisedash.ui.layout import empty_state, one_sentence_errors, page, plain
+from noisedash.ui.layout import empty_state, one_sentence_errors, page, plain, start_with
 from noisedash.ui.progress import (
     ACTIVE,
     job_frame,
@@ -39,7 +39,11 @@ def render(store: Store) -> None:
     if not studies:
         empty_state("Nothing is queued", "Launch a study: its runs appear here as they train.", ("launch", "Launch"))
         return
-    name = st.selectbox("Study", [study.name for study in studies], key="study", bind="query-params")
+    start_with("study", studies[0].name)
+    name = st.selectbox("Study", [study.name for study in studies], None, key="study", bind="query-params")
+    if name is None:
+        st.info("Choose a study.")
+        return
     study = next(study for study in studies if study.name == name)
     tick_s = TICK_ACTIVE_S if is_active(store.counts()) else TICK_IDLE_S
     st.fragment(_live, run_every=tick_s)(store, study, tick_s)

@@ -14,7 +14,7 @@ from noisedash.jobs.store import Store
 from noisedash.records import StudyRecord
 from noisedash.studies.summary import to_csv
 from noisedash.ui import results
-from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain
+from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
 from noisedash.ui.progress import share_done
 from noisedash.ui.results import Found
 from noisedash.ui.text import run_label
@@ -46,7 +46,8 @@ def render(store: Store) -> None:
             "There is no study yet", "Launch one: its curves appear here while it trains.", ("launch", "Launch")
         )
         return
-    chosen = st.multiselect("Studies", names, names[:1], key="studies", bind="query-params")
+    start_with("studies", names[:1])
+    chosen = st.multiselect("Studies", names, key="studies", bind="query-params")
     if not chosen:
         st.info("Choose at least one study.")
         return
