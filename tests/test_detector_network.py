@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import relu6
 
 from noisedash.detector.anchors import feature_map_sides
 from noisedash.detector.mobilenet import ConvBatchNorm, MobileNetV1, relu6_, same_padding
@@ -104,6 +105,15 @@ def test_outputs_are_clipped_at_six_after_batch_norm() -> None:
     assert layer.norm.momentum == pytest.approx(0.25)
     found = layer.eval()(maps).flatten().tolist()
     assert found == pytest.approx([0.0, 0.0, 1 / math.sqrt(1.001), 6.0])
+
+
+def test_own_relu6_equals_torchs() -> None:
+    maps = torch.tensor([-1.0, -0.0, 0.0, 1e-8, 3.0, 6.0, 6.5, torch.inf, -torch.inf, torch.nan], requires_grad=True)
+    weight = torch.arange(1.0, 11.0)
+    found, expected = relu6_(maps * 1), relu6(maps)
+    assert torch.equal(found.nan_to_num(-1), expected.nan_to_num(-1))
+    gradients = [torch.autograd.grad((clipped * weight).sum(), maps)[0] for clipped in (found, expected)]
+    assert torch.equal(gradients[0].nan_to_num(-1), gradients[1].nan_to_num(-1))
 
 
 def test_a_single_value_per_channel_can_be_trained() -> None:
