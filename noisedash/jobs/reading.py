@@ -58,7 +58,7 @@ def jobs_of(
         query = query.order_by(changed.desc(), jobs.c.id.desc())
     else:
         query = query.order_by(jobs.c.priority.desc(), jobs.c.position)
-    rows = transaction.connection.execute(query.limit(limit).offset(offset) if limit or offset else query)
+    rows = transaction.connection.execute(query.limit(limit).offset(offset or None))
     return [_job(row) for row in rows]
 
 

@@ -107,6 +107,8 @@ def conduct(
     save_weights(attempt.weights, model, ready.test.classes, f"NoiseDash run {spec.id}", "as its images and weights")
     results = to_results(spec.id, steps, True, records, ready.test.classes)
     desk.finish(results)
+    told = ", ".join(f"{result.mean_ap:.3f} from score {result.score_threshold:g} on" for result in results)
+    logger.info("Done: mAP %s.", told)
     checkpoints.clear()
     return results
 
