@@ -37,7 +37,7 @@ def toy_dataset(images: int = 12, side: int = 96, seed: int = 0) -> Dataset:
 
 
 def toy_pixels(dataset: Dataset) -> list[NDArray[np.uint8]]:
-    """The decoded images of a toy dataset."""
+    """The decoded images of a toy dataset, not to be written to, as those of the cache are not."""
     pixels = []
     for row in range(len(dataset.images)):
         picture = np.full((int(dataset.images.height[row]), int(dataset.images.width[row]), 3), 40, dtype=np.uint8)
@@ -45,6 +45,7 @@ def toy_pixels(dataset: Dataset) -> list[NDArray[np.uint8]]:
             left, top, right, bottom = dataset.boxes.xyxy[box].astype(int)
             picture[top:bottom, left:right] = 40
             picture[top:bottom, left:right, dataset.boxes.class_id[box]] = 250
+        picture.setflags(write=False)
         pixels.append(picture)
     return pixels
 
