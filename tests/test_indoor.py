@@ -16,6 +16,7 @@ from noisedash.datasets.indoor.draw import draw_image
 from noisedash.datasets.indoor.finish import IMAGE_WH
 from noisedash.datasets.indoor.floor_clutter import cardboard
 from noisedash.datasets.indoor.geometry import Camera, clip_to_front, looking, standing
+from noisedash.datasets.indoor.paint import blank, round_mask
 from noisedash.datasets.indoor.pen import Canvas, Pen
 from noisedash.datasets.indoor.placing import LABELLED, Maker, Placed, furnish
 from noisedash.datasets.indoor.room import CANVAS_WH, Room, new_canvas, sample_room
@@ -140,8 +141,9 @@ def test_boxes_bound_just_the_pixels_that_an_object_changes(monkeypatch: pytest.
         for number, thing in enumerate(labelled, start=1):
             without, _ = scene.render(index, room, [other for other in things if other is not thing])
             changed = (canvas.colour.astype(int) - without.colour).__abs__().max(axis=2) > 4
-            found = np.array(owner_box(changed.astype(np.uint8), 1))
-            box = np.array(owner_box(canvas.owner, number))
+            rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+            found = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+            box = owner_box(canvas.owner, number)
             np.testing.assert_allclose(found, box, atol=4, err_msg=f"scene {index}, {thing.model.label}")
             compared += 1
     assert compared > 15
@@ -178,6 +180,20 @@ def test_the_photograph_is_light_enough_and_no_two_are_alike() -> None:
     assert all(40 < mean < 245 for mean in means)
     assert all(abs(first - second) > 1e-3 for first, second in pairwise(means))
     assert draw_image(1, 0)[0].shape == (IMAGE_WH[1], IMAGE_WH[0], 3)
+
+
+def test_a_picture_covers_its_corners_and_owns_what_it_covers() -> None:
+    canvas = new_canvas()
+    corners = np.array([[100.0, 50.0], [200.0, 60.0], [190.0, 150.0], [110.0, 140.0]])
+    disc = round_mask(blank(40, 40, (200.0, 10.0, 20.0)))
+    canvas.picture(blank(40, 40, (10.0, 200.0, 20.0)), corners, 1)
+    canvas.picture(disc, corners, 2)
+    assert owner_box(canvas.owner, 1) == pytest.approx((100, 50, 200, 150), abs=2)
+    assert canvas.owner[100, 150] == 2
+    assert canvas.owner[55, 105] == 1
+    assert canvas.colour[100, 150].tolist() == [200, 10, 20]
+    assert canvas.colour[56, 108].tolist() == [10, 200, 20]
+    assert canvas.owner[40, 150] == 0
 
 
 def test_the_camera_projects_as_a_pinhole_does() -> None:
