@@ -150,8 +150,8 @@ def _lay(
     shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
     matrix = shift @ pen.camera.plane_to_pixels(frame) @ to_metres
     grey = cv2.warpPerspective(material, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    shades = np.arange(256)[:, None] * np.asarray(colour) / PLAIN_GREY
-    tinted = np.clip(shades, 0, 255).astype(np.uint8)[np.asarray(grey)]
+    shades = np.clip(np.arange(256)[:, None] * np.asarray(colour) / PLAIN_GREY, 0, 255).astype(np.uint8)
+    tinted = np.asarray(cv2.LUT(cv2.merge([grey, grey, grey]), shades[None]))
     part = (slice(top, top + height), slice(left, left + width))
     cv2.copyTo(tinted, mask[part], pen.canvas.colour[part])
 
