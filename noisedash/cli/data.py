@@ -19,7 +19,9 @@ MAX_PROBLEMS_TOLD = 20
 def add(
     path: Annotated[Path, typer.Argument(help="The dataset's folder, or its COCO JSON file.")],
     name: Annotated[str, typer.Option(help="What to call it.")],
-    format_name: Annotated[str | None, typer.Option("--format", help="voc, voc-zero-based or coco; default: found out.")] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="voc, voc-zero-based or coco; default: found out.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="The images' folder, where it is not beside them.")] = None,
     classes: Annotated[str | None, typer.Option(help="Keep only these classes, with commas between.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be used.")] = False,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,3 +159,12 @@ def stable_box_ids(
         text = repr((*identity, copy)).encode()
         ids[row] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
     return ids
+
+
+class DecodedRows(Protocol):
+    """The decoded images of a dataset, row by row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
+        """RGB (H, W, 3) of image `row`."""

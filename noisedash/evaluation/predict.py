@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -10,20 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from noisedash.datasets.dataset import Dataset
+from noisedash.datasets.dataset import Dataset, DecodedRows
 from noisedash.detector.postprocess import Detections, postprocess
 from noisedash.detector.ssd import SsdMobileNet
 from noisedash.evaluation.records import Predictions
 from noisedash.spec import EvaluationSpec
-
-
-class DecodedRows(Protocol):
-    """The decoded images of a dataset, row by row."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
-        """RGB (H, W, 3) of image `row`."""
 
 
 @torch.no_grad()

@@ -12,14 +12,13 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from noisedash.datasets.dataset import Boxes, Dataset
+from noisedash.datasets.dataset import Boxes, Dataset, DecodedRows
 from noisedash.errors import DataError
 from noisedash.noise.recipe import NoisyDataset
 from noisedash.spec import TrainingSpec
@@ -27,15 +26,6 @@ from noisedash.training.augment import augment
 from noisedash.training.randomness import Purpose, generator_at
 
 IntArray = NDArray[np.int64]
-
-
-class DecodedRows(Protocol):
-    """The decoded images of a dataset, row by row."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
-        """RGB (H, W, 3) of image `row`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 import torch
 from torch import nn
 
+from noisedash.datasets.dataset import DecodedRows
 from noisedash.detector.losses import LossParts, detection_loss
 from noisedash.detector.matching import match
 from noisedash.detector.ssd import SsdMobileNet
@@ -23,7 +24,7 @@ from noisedash.errors import DivergedError
 from noisedash.noise.recipe import NoisyDataset
 from noisedash.records import MetricRecord, Progress
 from noisedash.spec import CrossEntropy, Focal, RunSpec
-from noisedash.training.batches import Batch, Batches, DecodedRows, in_order
+from noisedash.training.batches import Batch, Batches, in_order
 from noisedash.training.checkpoint import Checkpoint, CheckpointFolder
 from noisedash.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 from noisedash.training.progress import LossWatch, Reporter, diverged
