@@ -31,7 +31,7 @@ class SplitSpec(Frozen):
     train: str = "train"
     test: str = "test"
     train_fraction: float = Field(default=0.8, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     max_train_images: int | None = Field(default=None, ge=1)
     max_test_images: int | None = Field(default=None, ge=1)
 
@@ -48,7 +48,7 @@ class MissingNoise(Frozen):
 
     kind: Literal["missing"] = "missing"
     rate: float = Field(ge=0, le=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class NoiseRecipe(Frozen):
@@ -190,7 +190,7 @@ class TrainingSpec(Frozen):
 
     steps: int = Field(default=50_000, ge=1)
     batch_size: int = Field(default=24, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     augmentation: Augmentation = Augmentation()
 
 
