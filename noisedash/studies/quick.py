@@ -60,9 +60,9 @@ def quick(data: DataSpec, initial: FromScratch | FromWeights, seeds: Sequence[in
         loss=HARD_NEGATIVES,
         optimizer=AdamW(learning_rate=2e-3, warmup_steps=100, schedule="cosine", clip_norm=10.0),
         training=TrainingSpec(
-            steps=600, batch_size=16, augmentation=Augmentation(horizontal_flip=False, random_crop=False)
+            steps=500, batch_size=16, augmentation=Augmentation(horizontal_flip=False, random_crop=False)
         ),
-        evaluation=EvaluationSpec(every=200),
+        evaluation=EvaluationSpec(every=250),
     )
     return grid(base, (HARD_NEGATIVES, *focal(GAMMAS)), RATES, seeds, noise_seed=None)
 
