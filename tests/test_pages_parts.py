@@ -21,6 +21,7 @@ from noisedash.noise.recipe import Fate, apply_recipe
 from noisedash.records import JobRecord, JobState, Progress, Wanted
 from noisedash.settings import Settings, current_settings
 from noisedash.spec import MissingNoise, NoiseRecipe
+from noisedash.studies.overrides import apply_overrides
 from noisedash.ui import noise, plan
 from noisedash.ui.images import image_route
 from noisedash.ui.jobs import possible
@@ -161,7 +162,7 @@ def test_crowd_regions_are_never_dropped(rooms: Dataset) -> None:
 
 
 def job(state: JobState, steps_done: int = 0, **changes) -> JobRecord:
-    spec = demo_store.demo_study("0" * 64).specs[0]
+    spec = apply_overrides(demo_store.demo_study("0" * 64).specs[0], {"steps": "600", "batch_size": "16"})
     now = datetime(2026, 1, 1, tzinfo=UTC)
     progress = Progress("training", steps_done, 600, images_per_s=160.0) if steps_done else None
     record = JobRecord(

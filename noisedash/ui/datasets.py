@@ -53,7 +53,8 @@ def show_report(name: str) -> None:
         return
     report = datasets().report(name)
     st.dataframe(table_1(report), hide_index=True, alt="Table 1 of the paper for this dataset.")
-    st.dataframe(class_table(report), hide_index=True, height=240, alt="Instances, images and sizes of each class.")
+    classes = class_table(report)
+    st.dataframe(classes, hide_index=True, height=_height(classes), alt="Instances, images and sizes of each class.")
     found = sum(report.problem_count.values())
     if not found:
         st.markdown("Nothing was found wrong with it.")
@@ -62,7 +63,8 @@ def show_report(name: str) -> None:
         count(number, severity.value) for severity, number in report.problem_count.items() if number
     )
     st.markdown(f"Found when it was added: {by_severity}.")
-    st.dataframe(problem_table(report), hide_index=True, height=240, alt="What is wrong, with file and box.")
+    problems = problem_table(report)
+    st.dataframe(problems, hide_index=True, height=_height(problems), alt="What is wrong, with file and box.")
 
 
 def show_add() -> None:
@@ -131,6 +133,11 @@ def problem_table(report: Report) -> pd.DataFrame:
             "what": [problem.message for problem in report.problems],
         }
     )
+
+
+def _height(table: pd.DataFrame) -> int:
+    """High enough for a short table; a long one scrolls."""
+    return 38 + 35 * min(max(len(table), 1), 7)
 
 
 def _in_words(sizes: Quartiles | None) -> str:

@@ -46,7 +46,8 @@ def render(store: Store) -> None:
         return
     study = next(study for study in studies if study.name == name)
     tick_s = TICK_ACTIVE_S if is_active(store.counts()) else TICK_IDLE_S
-    st.fragment(_live, run_every=tick_s)(store, study, tick_s)
+    with st.container(key="live-queue"):
+        st.fragment(_live, run_every=tick_s)(store, study, tick_s)
 
 
 def _live(store: Store, study: StudyRecord, tick_s: float) -> None:
@@ -58,9 +59,12 @@ def _live(store: Store, study: StudyRecord, tick_s: float) -> None:
         slots = worker_line(store, waiting=counts[JobState.QUEUED])
         jobs = store.jobs(study.name)
         _study_card(store, study, jobs, slots)
-        chosen = _job_table(study, jobs)
-        if chosen is not None:
-            _job_card(store, chosen)
+        _job_table(study, jobs)
+        chosen = [job for job in jobs if str(job.id) == st.query_params.get("job")]
+        if chosen:
+            _job_card(store, chosen[0])
+        else:
+            st.markdown("Choose a row to see its log, or to cancel, pause or retry it.")
         _other_studies(store, study)
 
 
@@ -95,8 +99,9 @@ def _study_card(store: Store, study: StudyRecord, jobs: Sequence[JobRecord], slo
         for job in jobs:
             if job.state is JobState.RUNNING:
                 st.progress(share_done([job]), text=plain(running_in_words(job)))
-    for reason, number in reasons(jobs).items():
-        st.error(plain(f"{count(number, 'run')} failed: {reason}"), icon=":material/error:")
+    for reason, failed in reasons(jobs).items():
+        st.error(plain(f"{count(len(failed), 'run')} failed: {reason}"), icon=":material/error:")
+        st.button(f"Show the log of job {failed[0].id}", on_click=_look_at, args=(failed[0].id,))
 
 
 def _study_buttons(store: Store, study: StudyRecord, jobs: Sequence[JobRecord]) -> None:
@@ -113,24 +118,33 @@ def _study_buttons(store: Store, study: StudyRecord, jobs: Sequence[JobRecord]) 
         st.rerun()
 
 
-def _job_table(study: StudyRecord, jobs: Sequence[JobRecord]) -> JobRecord | None:
-    """The jobs as a table in their order of claims, so that rows keep their place; the one that is chosen in it."""
-    event = st.dataframe(
+def _look_at(job_id: int | None) -> None:
+    """Keep the job that is looked at in the address."""
+    if job_id is None:
+        st.query_params.pop("job", None)
+    else:
+        st.query_params["job"] = str(job_id)
+
+
+def _job_table(study: StudyRecord, jobs: Sequence[JobRecord]) -> None:
+    """The jobs as a table in their order of claims, so that rows keep their place. A chosen row goes to the address."""
+    key = f"jobs-of-{study.name}"
+
+    def selected() -> None:
+        rows = st.session_state[key].selection.rows
+        _look_at(jobs[rows[0]].id if rows and rows[0] < len(jobs) else None)
+
+    st.dataframe(
         job_frame(jobs),
         hide_index=True,
         height=min(38 + 35 * len(jobs), 460),
         column_config=_COLUMNS,
         placeholder="",
-        on_select="rerun",
+        on_select=selected,
         selection_mode="single-row",
-        key=f"jobs-of-{study.name}",
+        key=key,
         alt="The study's jobs with state, progress, speed and time left.",
     )
-    rows = event.selection.rows
-    if rows and rows[0] < len(jobs):
-        return jobs[rows[0]]
-    st.markdown("Choose a row to see its log, or to cancel, pause or retry it.")
-    return None
 
 
 def _job_card(store: Store, job: JobRecord) -> None:
@@ -146,7 +160,8 @@ def _job_card(store: Store, job: JobRecord) -> None:
                         st.rerun()
         log = queue_log(current_settings(), job, LOG_LINES)
         if log:
-            st.code("\n".join(log), language=None, height=260)
+            with st.container(height=280, autoscroll=True):
+                st.code(log, language=None)
         else:
             st.markdown("It has written no log yet.")
 

@@ -95,10 +95,10 @@ def _filled(planned: Preset) -> Filled:
             persist_state="session",
         )
         own_noise = third.toggle(
-            "Each seed draws its own noise",
+            "Noise per seed",
             planned.grid.own_noise,
             key=f"{key}-noise",
-            help="Off: one draw of the dropped labels serves all seeds, as in the paper.",
+            help="On: each seed draws its own dropped labels. Off: one draw serves all seeds, as in the paper.",
             persist_state="session",
         )
         base = plan.base_run(planned, dataset, start, kind, weights())

@@ -49,14 +49,15 @@ def empty_state(title: str, text: str, link: tuple[str, str] | None = None) -> N
             st.page_link(page(link[0]), label=link[1], icon=":material/arrow_forward:")
 
 
-def start_with(key: str, value: object) -> None:
+def start_with(key: str, value: str) -> None:
     """Give a widget that is bound to the address its first value, so that the address tells it from the start.
 
     A widget's default is left out of the address; where the default is 'the newest', a link would mean something else
     tomorrow.
     """
     if key not in st.session_state and key not in st.query_params:
-        st.session_state[key] = value
+        st.query_params[key] = value
+        st.rerun()
 
 
 def page(name: str) -> Path:

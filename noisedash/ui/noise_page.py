@@ -99,10 +99,10 @@ def _viewer(chosen: Chosen, row: int, rows: NDArray[np.int64], shown: NDArray[np
 
 def _steps(training: TrainingSet, row: int, rows: NDArray[np.int64]) -> None:
     place = int(np.searchsorted(rows, row))
-    after = int(np.searchsorted(rows, row, side="right")) % len(rows)
+    before, after = rows[place - 1], rows[int(np.searchsorted(rows, row, side="right")) % len(rows)]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Previous", on_click=_pick, args=(int(training.full_row[rows[place - 1]]),), shortcut="p")
-        st.button("Next", on_click=_pick, args=(int(training.full_row[rows[after]]),), shortcut="n")
+        st.button("Previous image", on_click=_pick, args=(int(training.full_row[before]),), shortcut="p")
+        st.button("Next image", on_click=_pick, args=(int(training.full_row[after]),), shortcut="n")
         st.text(f"{min(place + 1, len(rows)):,} of {len(rows):,}")
 
 
@@ -110,7 +110,9 @@ def _gallery(chosen: Chosen, row: int, rows: NDArray[np.int64]) -> None:
     training = chosen.training
     st.subheader(f"{count(len(rows), 'image')} with such boxes", anchor=False)
     pages = -(-len(rows) // CELLS)
-    number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+    own_page = min(int(np.searchsorted(rows, row)) // CELLS + 1, pages)
+    # A key for each page of the chosen image: stepping to an image on another page turns the gallery to it.
+    number = st.pagination(pages, default=own_page, key=f"page-{pages}-{own_page}") if pages > 1 else 1
     dropped = training.dropped(chosen.filter.rate)
     cells = []
     for shown_row in rows[(number - 1) * CELLS : number * CELLS].tolist():

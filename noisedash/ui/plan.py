@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -12,7 +13,7 @@ from noisedash.errors import NotFoundError, SpecError
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.spec import CrossEntropy, DataSpec, Focal, FromScratch, FromWeights, RunSpec, SplitSpec
-from noisedash.studies.estimate import Estimate, estimate, speed_of
+from noisedash.studies.estimate import DEFAULT_TEST_IMAGES, Estimate, estimate, speed_of
 from noisedash.studies.grid import focal, grid
 from noisedash.studies.overrides import apply_overrides, apply_to_all
 from noisedash.studies.recipes import RECIPES, Recipe, make_study
@@ -58,6 +59,10 @@ class Preset:
     dataset: str | None
     """The dataset that it is made for."""
     base: RunSpec
+    cross_entropy: CrossEntropy
+    """Cross-entropy as the recipe has it: how it is mined, say."""
+    focal: Focal
+    """The focal loss as the recipe has it, for any gamma."""
     grid: Grid
     weights: str
     """The name of the initial weights, 'scratch' where there are none."""
@@ -85,7 +90,19 @@ def preset(name: str, weights: WeightsRegistry) -> Preset:
     specs = recipe.runs(DataSpec(content_hash=NO_HASH), initial, recipe.seeds)
     absent = recipe.weights if recipe.weights and weights_name == SCRATCH else ""
     title, note = (_OWN_TITLE, _OWN_NOTE) if name == OWN else (recipe.title, recipe.note)
-    return Preset(name, title, note, recipe.dataset, specs[0], _grid_of(specs), weights_name, absent)
+    losses = [spec.loss for spec in specs]
+    return Preset(
+        name=name,
+        title=title,
+        note=note,
+        dataset=recipe.dataset,
+        base=specs[0],
+        cross_entropy=next((loss for loss in losses if isinstance(loss, CrossEntropy)), CrossEntropy()),
+        focal=next((loss for loss in losses if isinstance(loss, Focal)), Focal()),
+        grid=_grid_of(specs),
+        weights=weights_name,
+        absent_weights=absent,
+    )
 
 
 def weight_choices(weights: WeightsRegistry) -> list[str]:
@@ -114,7 +131,7 @@ def planned_study(
     name: str, planned: Preset, base: RunSpec, chosen: Grid, changes: Mapping[str, str], dataset_name: str
 ) -> Study:
     """The study of a filled-in form. `changes` are settings by name. Raises SpecError that says what to change."""
-    losses = (*((CrossEntropy(),) if chosen.cross_entropy else ()), *focal(chosen.gammas))
+    losses = (*((planned.cross_entropy,) if chosen.cross_entropy else ()), *focal(chosen.gammas, planned.focal))
     if not losses:
         raise SpecError("Choose at least one loss: cross-entropy, or a value of γ.")
     specs = grid(base, losses, chosen.missing_rates, range(chosen.seeds), None if chosen.own_noise else 0)
@@ -151,7 +168,7 @@ def cost(study: Study, dataset: Dataset | None, store: Store) -> Cost:
     slots = sum(worker.slots for worker in store.workers()) or cores
     earlier = store.jobs(states=[JobState.DONE], limit=_EARLIER_RUNS, newest_first=True)
     speeds = [speed for job in earlier if (speed := speed_of(job)) is not None]
-    tested = len(split(dataset, study.specs[0].data.split).test.images) if dataset is not None else 400
+    tested = DEFAULT_TEST_IMAGES if dataset is None else _test_images(dataset, study.specs[0].data.split)
     return Cost(
         new=len(set(ids) - trained - known),
         trained=len(trained),
@@ -159,6 +176,11 @@ def cost(study: Study, dataset: Dataset | None, store: Store) -> Cost:
         estimate=estimate(new, slots, cores, speeds, tested),
         slots=slots,
     )
+
+
+@lru_cache(maxsize=32)
+def _test_images(dataset: Dataset, spec: SplitSpec) -> int:
+    return len(split(dataset, spec).test.images)
 
 
 def numbers(texts: Sequence[str], what: str) -> tuple[float, ...]:

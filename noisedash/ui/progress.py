@@ -77,9 +77,13 @@ def took_s(job: JobRecord) -> float | None:
     return (job.finished_at - job.started_at).total_seconds()
 
 
-def reasons(jobs: Sequence[JobRecord]) -> dict[str, int]:
-    """Why jobs failed, the most frequent first, and how many did."""
-    return dict(Counter(job.reason for job in jobs if job.state is JobState.FAILED).most_common())
+def reasons(jobs: Sequence[JobRecord]) -> dict[str, list[JobRecord]]:
+    """The jobs that failed by their reason, the most frequent reason first."""
+    by_reason: dict[str, list[JobRecord]] = {}
+    for job in jobs:
+        if job.state is JobState.FAILED:
+            by_reason.setdefault(job.reason, []).append(job)
+    return dict(sorted(by_reason.items(), key=lambda item: -len(item[1])))
 
 
 def running_progress(job: JobRecord) -> Progress | None:

@@ -46,13 +46,14 @@ def render(store: Store) -> None:
             "There is no study yet", "Launch one: its curves appear here while it trains.", ("launch", "Launch")
         )
         return
-    start_with("studies", names[:1])
+    start_with("studies", names[0])
     chosen = st.multiselect("Studies", names, key="studies", bind="query-params")
     if not chosen:
         st.info("Choose at least one study.")
         return
     active = results.find(store, chosen).is_active
-    st.fragment(_live, run_every=TICK_S if active else None)(store, chosen, active)
+    with st.container(key="live-results"):
+        st.fragment(_live, run_every=TICK_S if active else None)(store, chosen, active)
 
 
 def _live(store: Store, names: Sequence[str], was_active: bool) -> None:

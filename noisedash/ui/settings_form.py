@@ -109,7 +109,7 @@ GROUPS = (
         (
             RealSetting(
                 "detector.class_prior",
-                "Class head's starting score",
+                "Starting score",
                 0.001,
                 0.999,
                 0.01,
@@ -117,11 +117,11 @@ GROUPS = (
             ),
             RealSetting(
                 "loss.classification_weight",
-                "Classification weight",
+                "Class weight",
                 0.0,
                 1000.0,
                 1.0,
-                "At γ 8 the classification loss is tiny beside the box loss; a larger weight balances them.",
+                "Weight of the classification loss, which at γ 8 is tiny beside the box loss.",
             ),
             RealSetting("loss.alpha", "α of the focal loss", 0.0, 1.0, 0.05, "Weighs positives; 1 − α negatives."),
         ),
@@ -131,15 +131,19 @@ GROUPS = (
         (
             WholeSetting(
                 "data.split.max_train_images",
-                "Training images, at most",
+                "Training images",
                 1,
                 10_000_000,
                 1,
-                "Few images are memorised, labels and noise alike; there the losses part.",
+                "At most so many. Few images are memorised, labels and noise alike; there the losses part.",
             ),
-            WholeSetting("data.split.max_test_images", "Test images, at most", 1, 10_000_000, 1),
-            SwitchSetting("training.augmentation.horizontal_flip", "Horizontal flip"),
-            SwitchSetting("training.augmentation.random_crop", "SSD's random crop", "Keeps from memorising noise."),
+            WholeSetting("data.split.max_test_images", "Test images", 1, 10_000_000, 1),
+            SwitchSetting("training.augmentation.horizontal_flip", "Flip"),
+            SwitchSetting(
+                "training.augmentation.random_crop",
+                "SSD crop",
+                "The random crop of SSD; it keeps a network from memorising noise.",
+            ),
         ),
     ),
     Group(
@@ -147,7 +151,7 @@ GROUPS = (
         (
             WholeSetting("detector.input_side", "Input side, px", 96, 512, 4),
             ChoiceSetting("detector.depth_multiplier", "Depth multiplier", (1.0, 0.75, 0.5, 0.25)),
-            ChoiceSetting("detector.first_stride", "Stride of the first map", (16, 8)),
+            ChoiceSetting("detector.first_stride", "First stride", (16, 8)),
         ),
     ),
     Group(
@@ -163,7 +167,7 @@ GROUPS = (
         (
             RealSetting("evaluation.nms_iou", "NMS IoU", 0.05, 1.0, 0.05),
             RealSetting("evaluation.match_iou", "IoU of a match", 0.05, 1.0, 0.05),
-            WholeSetting("evaluation.every", "Evaluate every so many steps", 0, 1_000_000, 50, "0: only at the end."),
+            WholeSetting("evaluation.every", "Evaluate every", 0, 1_000_000, 50, "So many steps; 0: only at the end."),
         ),
     ),
 )
@@ -174,7 +178,7 @@ def settings_form(base: RunSpec, key: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for group in GROUPS:
         st.markdown(f"**{group.title}**")
-        columns = st.columns(4)
+        columns = st.columns([1, 1, 1, 1.25], vertical_alignment="bottom")
         for column, wanted in zip(columns, group.settings, strict=False):
             values[wanted.name] = wanted.widget(column, setting(base, wanted.name), f"{key}-{wanted.name}")
     thresholds = columns[3].multiselect(

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -116,7 +115,7 @@ def wait_until_up(served: Served) -> None:
         try:
             with urlopen(f"{served.url}/_stcore/health", timeout=5):
                 return
-        except (URLError, ConnectionError):
+        except OSError:
             assert time.monotonic() < deadline, "The app did not start."
             time.sleep(0.1)
 

@@ -17,6 +17,13 @@ PAGES = {
     "noise": "Noise",
     "losses": "Losses",
 }
+DRAWN_LATE = {
+    "": ".js-plotly-plot .main-svg",
+    "queue": "[data-testid=stDataFrame] canvas",
+    "results": ".js-plotly-plot .main-svg",
+    "noise": "g.box",
+    "losses": ".js-plotly-plot .main-svg",
+}
 LINKS = ["Overview", "Launch", "Queue", "Results", "Noise", "Losses"]
 
 
@@ -39,6 +46,8 @@ def test_deep_link_is_the_first_thing_asked_of_a_fresh_server(name: str, fresh: 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_keeps_people_out_on_light_or_dark(name: str, filled: Served, page: Page) -> None:
     open_page(page, f"{filled.url}/{name}?dataset=rooms", PAGES[name])
+    if name in DRAWN_LATE:
+        expect(page.locator(DRAWN_LATE[name]).first).to_be_visible()
     assert not barriers(page)
     page.emulate_media(color_scheme="dark")
     expect(page.get_by_test_id("stApp")).to_have_css("background-color", "rgb(15, 18, 24)")

@@ -65,7 +65,8 @@ function show(root, view) {
     const above = top - 5 * unit >= y + 12 * unit;
     text.setAttribute("font-size", 13 * unit);
     text.setAttribute("stroke-width", 3 * unit);
-    text.setAttribute("x", Math.max(Number(edge.getAttribute("x")), x) + 3 * unit);
+    const rightmost = x + width - text.getComputedTextLength() - 3 * unit;
+    text.setAttribute("x", Math.max(Math.min(Number(edge.getAttribute("x")) + 3 * unit, rightmost), x + 3 * unit));
     text.setAttribute("y", above ? top - 5 * unit : top + 16 * unit);
   });
 }
