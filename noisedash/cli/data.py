@@ -75,7 +75,7 @@ def show(
 
 @app.command("remove")
 def remove(name: Annotated[str, typer.Argument(help="A dataset's name.")]) -> None:
-    """Forget a dataset; its images and annotations stay."""
+    """Forget a dataset; what it was read from stays, and a drawn one's images are removed."""
     open_datasets().remove(name)
     say(f"Dataset {name} is forgotten.")
 
