@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import demo_store
@@ -257,6 +258,20 @@ def test_every_view_of_the_results_draws(view: str, measure: str, filled: Store)
     app = open_page("results", studies="demo", view=view, measure=measure, paper="Indoor")
     assert not app.exception
     assert not app.error
+
+
+def test_first_measurements_are_shown_while_no_run_has_finished(filled: Store) -> None:
+    study = demo_store.demo_study("1" * 64, name="early", seeds=(7,))
+    filled.submit_study(study, priority=9)
+    claim = filled.claim("demo-worker", study.specs[0].id)
+    assert claim is not None
+    final = demo_store.results_of(claim, ("cup", "hat"))
+    interim = [replace(result, step=250, final=False) for result in final]
+    filled.record_results(claim.job_id, claim.token, interim)
+    for view in ("Over noise", "Table", "Training"):
+        app = open_page("results", studies="early", view=view)
+        assert not app.exception
+        assert "No run has finished yet: these are first measurements, at step 250" in said(app)
 
 
 def test_results_table_is_the_summary(filled: Store) -> None:

@@ -134,6 +134,7 @@ class Series:
 def over_steps(series: Sequence[Series], y_title: str) -> go.Figure:
     """Lines over the training step, thinned to about 200 points each, the last one kept."""
     figure = new_figure("training step", y_title)
+    figure.update_layout(showlegend=True)
     for line in series:
         shown = sorted({*range(0, len(line.steps), max(1, len(line.steps) // 200)), len(line.steps) - 1})
         figure.add_trace(

@@ -65,7 +65,7 @@ def _newest(store: Store) -> None:
         _first_step()
         return
     found = results.find(store, [studies[0].name])
-    st.markdown(f"**{plain(studies[0].name)}**: {plain(results.completeness(found.jobs))}")
+    st.markdown(f"**{plain(studies[0].name)}**: {plain(results.completeness(found))}")
     if found.rows.empty:
         st.page_link(page("queue"), label="Watch it train", icon=":material/arrow_forward:")
         return

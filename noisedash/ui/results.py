@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from noisedash.figures.curves import Series
-from noisedash.figures.style import category_style, style_of
+from noisedash.figures.style import LineStyle, category_style, style_of
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, MetricRecord, ResultRecord, StudyRecord
 from noisedash.spec import RunSpec
@@ -38,6 +38,8 @@ class Found:
     """The same over seeds."""
     interim: tuple[ResultRecord, ...]
     """Results of all steps, where runs were evaluated on the way."""
+    interim_step: int | None
+    """While no run has finished: the step of the interim results that stand in rows and points."""
 
     @property
     def specs(self) -> dict[str, RunSpec]:
@@ -66,14 +68,20 @@ def find(store: Store, names: Sequence[str]) -> Found:
     jobs = {job.run_id: job for study in studies for job in store.jobs(study.name)}
     specs = {run_id: job.spec for run_id, job in jobs.items()}
     results = store.results(list(specs))
-    rows = summarise(specs, [result for result in results if result.final])
+    final = [result for result in results if result.final]
+    interim_step = max((result.step for result in results), default=None) if not final else None
+    rows = summarise(specs, final or [result for result in results if result.step == interim_step])
     interim_runs = {result.run_id for result in results if not result.final}
     interim = tuple(result for result in results if result.run_id in interim_runs)
-    return Found(studies, tuple(jobs.values()), rows, aggregate(rows), interim)
+    return Found(studies, tuple(jobs.values()), rows, aggregate(rows), interim, interim_step)
 
 
-def completeness(jobs: Sequence[JobRecord]) -> str:
-    """'26 of 30 runs are in.' and what became of the others."""
+def completeness(found: Found) -> str:
+    """'26 of 30 runs are in' and what became of the others."""
+    jobs = found.jobs
+    if found.interim_step is not None:
+        steps = max(job.spec.training.steps for job in jobs)
+        return f"No run has finished yet: these are first measurements, at step {found.interim_step:,} of {steps:,}."
     done = sum(job.state is JobState.DONE for job in jobs)
     if done == len(jobs):
         return f"All {count(len(jobs), 'run')} are in."
@@ -97,9 +105,12 @@ def seeds_in_words(points: pd.DataFrame, spread: str) -> str:
     return f"Means over n = {seeds} seeds; bars show {bars}."
 
 
-def key_settings(found: Found) -> str:
-    """The settings that move a result most, on one line; those in which the runs differ say so."""
+def key_settings(found: Found, weights_by_sha256: Mapping[str, str]) -> str:
+    """The settings that move a result most, on one line; those in which the runs differ are left out."""
     shared = shared_settings(found.specs.values())
+    sha256 = shared.get("initial.sha256")
+    if sha256 is not None:
+        shared["initial.kind"] = weights_by_sha256.get(sha256, f"weights {sha256[:8]}…")
     names = {
         "detector.class_prior": "class head starts at {}",
         "loss.classification_weight": "classification weight {}",
@@ -156,30 +167,35 @@ def classes_by_loss(points: pd.DataFrame) -> list[str]:
     return [str(name) for name in lost.sort_values(ascending=False, kind="stable").index]
 
 
+def run_styles(jobs: Sequence[JobRecord]) -> list[LineStyle]:
+    """A run has its loss's style where it is the only one of that loss, else one of its own."""
+    losses = [job.spec.loss for job in jobs]
+    return [style_of(loss) if losses.count(loss) == 1 else category_style(index) for index, loss in enumerate(losses)]
+
+
 def training_series(
     jobs: Sequence[JobRecord], metrics: Mapping[str, list[MetricRecord]], quantity: str
 ) -> list[Series]:
     """A line per run of a quantity of QUANTITIES."""
-    losses = [job.spec.loss for job in jobs]
     return [
         Series(
             run_label(job),
             [metric.step for metric in metrics[job.run_id]],
             [getattr(metric, quantity) for metric in metrics[job.run_id]],
-            style_of(job.spec.loss) if losses.count(job.spec.loss) == 1 else category_style(index),
+            style,
         )
-        for index, job in enumerate(jobs)
+        for job, style in zip(jobs, run_styles(jobs), strict=True)
     ]
 
 
 def ap_series(jobs: Sequence[JobRecord], interim: Sequence[ResultRecord], threshold: float) -> list[Series]:
     """mAP over training steps of the runs that were evaluated on the way."""
     series = []
-    for index, job in enumerate(jobs):
+    for job, style in zip(jobs, run_styles(jobs), strict=True):
         own = [result for result in interim if result.run_id == job.run_id and result.score_threshold == threshold]
         if own:
             steps, aps = [result.step for result in own], [result.mean_ap for result in own]
-            series.append(Series(run_label(job), steps, aps, category_style(index)))
+            series.append(Series(run_label(job), steps, aps, style))
     return series
 
 

@@ -17,6 +17,7 @@ from noisedash.ui import results
 from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
 from noisedash.ui.progress import share_done
 from noisedash.ui.results import Found
+from noisedash.ui.services import weights
 from noisedash.ui.text import run_label
 
 TICK_S = 3.0
@@ -75,8 +76,9 @@ def _face(found: Found) -> None:
         for study in found.studies:
             st.markdown(f"**{plain(_headline(study))}**")
             st.markdown(plain(study.note))
-        st.markdown(f"Settings: {plain(results.key_settings(found))}.")
-        st.markdown(results.completeness(found.jobs))
+        names = {record.sha256: record.name for record in weights().list()}
+        st.markdown(f"Settings: {plain(results.key_settings(found, names))}.")
+        st.markdown(results.completeness(found))
         if found.is_active:
             st.progress(share_done(found.jobs))
     differing = results.differences(found)
@@ -247,11 +249,15 @@ def _training(store: Store, found: Found) -> None:
     metrics = {run_id: store.metrics(run_id) for run_id in chosen}
     series = results.training_series(jobs, metrics, quantity)
     chart(curves.over_steps(series, results.QUANTITIES[quantity]), "training", "Training curves of the chosen runs.")
-    for threshold in found.thresholds:
-        on_the_way = results.ap_series(jobs, found.interim, threshold)
-        if on_the_way:
+    on_the_way = {threshold: results.ap_series(jobs, found.interim, threshold) for threshold in found.thresholds}
+    if not any(on_the_way.values()):
+        return
+    highest = max(ap for lines in on_the_way.values() for line in lines for ap in line.values)
+    for column, (threshold, lines) in zip(st.columns(len(on_the_way)), on_the_way.items(), strict=True):
+        with column:
             st.subheader(_threshold_in_words(threshold), anchor=False)
-            chart(curves.over_steps(on_the_way, MAP.title), f"interim-{threshold:g}", "mAP over training steps.")
+            figure = curves.over_steps(lines, MAP.title).update_yaxes(range=[0, min(1.0, 1.1 * highest + 0.01)])
+            chart(figure, f"interim-{threshold:g}", "mAP over training steps.")
 
 
 _COLUMNS = {
