@@ -10,9 +10,14 @@ import demo_store
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from noisedash.datasets.splits import default_split
+from noisedash.datasets.voc import write_voc
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
+from noisedash.spec import FromScratch, FromWeights
+from noisedash.studies.recipes import RECIPES, build_study
+from noisedash.ui.services import dataset, weights
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("overview", "launch", "queue", "results", "noise", "losses")
@@ -93,11 +98,6 @@ def test_empty_states_say_the_way_on() -> None:
 
 
 def test_quick_is_the_command_lines_quick(filled: Store) -> None:
-    from noisedash.datasets.splits import default_split
-    from noisedash.spec import FromScratch, FromWeights
-    from noisedash.studies.recipes import RECIPES, build_study
-    from noisedash.ui.services import dataset, weights
-
     rooms = dataset("rooms")
     at_hand = [record for record in weights().list() if record.name == RECIPES["quick"].weights]
     initial = FromWeights(sha256=at_hand[0].sha256) if at_hand else FromScratch()
@@ -200,6 +200,17 @@ def test_launch_shows_what_the_dataset_holds(filled: Store) -> None:
     table = app.dataframe[0].value
     assert table["images"].tolist() == [12]
     assert table["classes"].tolist() == [7]
+
+
+def test_dataset_that_is_added_is_chosen(filled: Store, tmp_path: Path) -> None:
+    write_voc(dataset("rooms"), dataset("rooms").boxes, tmp_path / "voc", images="link")
+    app = open_page("launch")
+    app.text_input[0].set_value(str(tmp_path / "voc"))
+    app.text_input[1].set_value("again")
+    app.button[0].click().run()
+    assert not app.error
+    assert "Added again: 12 images" in said(app)
+    assert app.selectbox(key="dataset").value == "again"
 
 
 def test_folder_of_nothing_is_one_sentence(filled: Store, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from noisedash.ui.services import dataset, datasets
 from noisedash.ui.text import count
 
 BUILT_IN = "indoor"
+_ADDED = "added-dataset"
 ABOUT_BUILT_IN = (
     "2,213 drawn indoor scenes with seven classes, in the spirit of the paper's Indoor set. Drawing takes less than a "
     "minute, once; nothing is downloaded."
@@ -78,18 +79,20 @@ def show_add() -> None:
         name = name_column.text_input("Name", placeholder="voc2012", max_chars=64)
         if button_column.form_submit_button("Add", width="stretch"):
             with one_sentence_errors(), st.spinner("Reading annotations and checking every image …", show_time=True):
-                add(path, name)
+                datasets().add(Path(path).expanduser(), name)
+                st.session_state[_ADDED] = name
+                st.rerun()
 
 
-def add(path: str, name: str) -> None:
-    """Register what lies at a path, and say so."""
-    report = datasets().add(Path(path).expanduser(), name)
-    st.success(
-        plain(
-            f"{name}: {count(report.table.images, 'image')}, {count(report.table.instances, 'instance')} of "
-            f"{report.table.classes} classes. Choose it above."
-        )
-    )
+def choose_added(key: str) -> None:
+    """Let the widget of that key, yet to be drawn, choose the dataset that was just added, and say what it holds."""
+    name = st.session_state.pop(_ADDED, None)
+    if name is None:
+        return
+    st.session_state[key] = name
+    table = datasets().report(name).table
+    images, instances = count(table.images, "image"), count(table.instances, "instance")
+    st.success(plain(f"Added {name}: {images} with {instances} of {count(table.classes, 'class', 'classes')}."))
 
 
 def table_1(report: Report) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from noisedash.jobs.protocol import Submission
 from noisedash.spec import RunSpec
 from noisedash.studies.study import Study
 from noisedash.ui import plan
-from noisedash.ui.datasets import BUILT_IN, dataset_names, draw, present_dataset, show_add, show_report
+from noisedash.ui.datasets import BUILT_IN, choose_added, dataset_names, draw, present_dataset, show_add, show_report
 from noisedash.ui.layout import one_sentence_errors, page, plain
 from noisedash.ui.plan import Cost, Grid, Preset
 from noisedash.ui.services import store, weights
@@ -116,6 +116,7 @@ def default_name(planned: Preset, dataset_name: str) -> str:
 
 
 def _dataset(planned: Preset) -> tuple[str, Dataset | None]:
+    choose_added("dataset")
     names = dataset_names()
     preferred = planned.dataset if planned.dataset in names else BUILT_IN
     name = st.selectbox("Dataset", names, names.index(preferred), key="dataset", bind="query-params")
