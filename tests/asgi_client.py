@@ -1,6 +1,7 @@
 """Ask an ASGI app for one path, without a server."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -35,6 +36,7 @@ def get(app: ASGIApp, target: str, host: str = "localhost") -> Answer:
     async def send(message: Any) -> None:
         messages.append(dict(message))
 
-    asyncio.run(app(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # this thread may have an event loop that runs
+        thread.submit(lambda: asyncio.run(app(scope, receive, send))).result()
     headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
     return Answer(messages[0]["status"], headers, b"".join(message.get("body", b"") for message in messages[1:]))

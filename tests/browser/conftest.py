@@ -42,9 +42,12 @@ class Served:
         return Store(f"sqlite:///{self.home / 'noisedash.db'}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium where there is one, else Playwright's."""
+    """The system's Chromium where there is one, else Playwright's.
+
+    For a module, since Playwright keeps an event loop running in this thread, which other tests must not meet.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
