@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
@@ -45,6 +45,7 @@ def test_equals_one_at_a_time(seed: int, mean: float, spread: float, most: int, 
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, len(SMALL), 3, generator=generator) * 2 + mean
     deltas = torch.randn(2, len(SMALL), 4, generator=generator) * spread
+    assume(logits.sigmoid().unique().numel() == logits.numel())  # equal scores may stand in either order
     spec = EvaluationSpec(score_thresholds=(0.3, 0.01), max_detections=most, nms_iou=iou)
     found = postprocess(logits, deltas, SMALL, spec)
     assert torch.equal(found.image, found.image.sort().values)

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import re
 import signal
 import sqlite3
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 import pytest
 import torch
 from jobs_tools import Clock, wait_until
@@ -198,9 +198,10 @@ def kill_after(condition: Callable[[], bool], attempt: Callable[[], Attempt], se
 
     def kill() -> None:
         wait_until(condition, 60)
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        assert len(children) == 1
-        os.kill(int(children[0]), signal.SIGKILL)
+        children = psutil.Process().children()
+        trainers = [child for child in children if "noisedash.jobs.trainer" in child.cmdline()]
+        assert len(trainers) == 1
+        trainers[0].kill()
 
     threading.Thread(target=kill).start()
 
