@@ -36,7 +36,7 @@ $(VENV)/installed: $(VENV)/bin/python requirements.txt constraints.txt pyproject
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/installed requirements-test.txt
+$(VENV)/installed-test: $(VENV)/installed requirements-test.txt requirements-ray.txt
 	$(PIP) --editable '.[test]'
 	tests/browser/install-browser $(BIN)
 	@touch $@

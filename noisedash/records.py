@@ -64,6 +64,10 @@ class JobRecord:
     finished_at: datetime | None
     claims: int = 0
     """How often it was handed to a worker; the newest trainer writes into the folder attempt-<claims> of the run."""
+    place: str = ""
+    """Where it runs or last ran: host and slot, 'gpubox: gpu 0'; '' before its first claim."""
+    checkpoint_step: int | None = None
+    """The step of its newest checkpoint: what a kill now would keep."""
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,17 @@ class Submission:
     """Runs that had failed or were cancelled, and are queued again."""
 
 
+class WorkerKind(StrEnum):
+    """What gave a sign of life."""
+
+    WORKER = "worker"
+    """A process that claims jobs for the slots of its machine."""
+    DISPATCHER = "dispatcher"
+    """A process that hands jobs to a cluster."""
+    NODE = "node"
+    """A machine of a dispatcher's cluster."""
+
+
 @dataclass(frozen=True)
 class WorkerRecord:
     """A worker that was seen lately."""
@@ -138,3 +149,6 @@ class WorkerRecord:
     pid: int
     slots: int
     seconds_since_seen: float
+    kind: WorkerKind = WorkerKind.WORKER
+    resources: str = ""
+    """What it has, in words: '16 CPUs, 2 GPUs'."""

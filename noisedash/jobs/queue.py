@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 
 from noisedash.errors import NotFoundError, QueueError, StaleTokenError
 from noisedash.jobs.database import Transaction
-from noisedash.jobs.protocol import FINAL, TRANSITIONS, Actor, Claim, Event, event_of_lost_trainer
+from noisedash.jobs.protocol import FINAL, TRANSITIONS, Actor, Claim, Event, WorkerKind, event_of_lost_trainer
 from noisedash.jobs.schema import jobs, metrics, results, runs, studies, study_runs, workers
 from noisedash.records import JobState, MetricRecord, Progress, ResultRecord, Wanted
 from noisedash.spec import RunSpec
@@ -19,7 +19,9 @@ FORGET_WORKER_S = 86_400.0
 Conditions = Sequence[ColumnElement[bool]]
 
 
-def claim(transaction: Transaction, worker: str, lease_s: float, run_id: str | None = None) -> Claim | None:
+def claim(
+    transaction: Transaction, worker: str, lease_s: float, run_id: str | None = None, place: str = ""
+) -> Claim | None:
     """Hand the next queued job, or the one of `run_id`, to `worker`: counts the attempt and gives a new token."""
     waiting = jobs.alias()
     wish = [waiting.c.run_id == run_id] if run_id else []
@@ -39,6 +41,7 @@ def claim(transaction: Transaction, worker: str, lease_s: float, run_id: str | N
         attempts=jobs.c.attempts + 1,
         lease_until=transaction.now + lease_s,
         worker=worker,
+        place=place,
         started_at=transaction.now,
     )
     if not claimed:
@@ -76,6 +79,11 @@ def report(transaction: Transaction, job_id: int, token: int, progress: Progress
     run_id = _run_of(transaction, job_id)
     transaction.connection.execute(delete(metrics).where(metrics.c.run_id == run_id, metrics.c.step == metric.step))
     transaction.connection.execute(insert(metrics).values(run_id=run_id, **asdict(metric)))
+
+
+def checkpointed(transaction: Transaction, job_id: int, token: int, step: int) -> None:
+    """Note that the job's progress up to a step is kept. Raises StaleTokenError."""
+    _guard(transaction, job_id, token, checkpoint_step=step)
 
 
 def record_results(transaction: Transaction, job_id: int, token: int, records: Iterable[ResultRecord]) -> None:
@@ -152,10 +160,15 @@ def cancel_study(transaction: Transaction, name: str) -> int:
     return len(_ask(transaction, Event.CANCEL, [jobs.c.run_id.in_(own), jobs.c.run_id.not_in(of_others)]))
 
 
-def see_worker(transaction: Transaction, name: str, host: str, pid: int, slots: int) -> None:
+def see_worker(
+    transaction: Transaction, name: str, host: str, pid: int, slots: int, kind: WorkerKind, resources: str
+) -> None:
     """Note that a worker lives, and forget those that were killed long ago."""
     transaction.connection.execute(delete(workers).where(workers.c.seen_at < transaction.now - FORGET_WORKER_S))
-    values = {"host": host, "pid": pid, "slots": slots, "seen_at": transaction.now}
+    values = {
+        **{"host": host, "pid": pid, "slots": slots, "kind": kind, "resources": resources},
+        "seen_at": transaction.now,
+    }
     if not transaction.connection.execute(update(workers).where(workers.c.name == name).values(values)).rowcount:
         transaction.connection.execute(insert(workers).values(name=name, **values))
 

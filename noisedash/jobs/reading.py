@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, func, select
 
 from noisedash.errors import NotFoundError
 from noisedash.jobs.database import Transaction
-from noisedash.jobs.protocol import WorkerRecord
+from noisedash.jobs.protocol import WorkerKind, WorkerRecord
 from noisedash.jobs.schema import jobs, metrics, results, runs, studies, study_runs, workers
 from noisedash.jobs.submitting import in_chunks
 from noisedash.records import JobRecord, JobState, MetricRecord, Progress, ResultRecord, StudyRecord, Wanted
@@ -135,7 +135,9 @@ def seen_workers(transaction: Transaction, within_s: float) -> list[WorkerRecord
     """The workers that gave a sign of life within so many seconds."""
     query = select(workers).where(workers.c.seen_at >= transaction.now - within_s).order_by(workers.c.name)
     return [
-        WorkerRecord(row.name, row.host, row.pid, row.slots, transaction.now - row.seen_at)
+        WorkerRecord(
+            row.name, row.host, row.pid, row.slots, transaction.now - row.seen_at, WorkerKind(row.kind), row.resources
+        )
         for row in transaction.connection.execute(query)
     ]
 
@@ -186,6 +188,8 @@ def _job(row: Row[Any]) -> JobRecord:
         started_at=None if row.started_at is None else _time(row.started_at),
         finished_at=None if row.finished_at is None else _time(row.finished_at),
         claims=row.token,
+        place=row.place,
+        checkpoint_step=row.checkpoint_step,
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData(
     naming_convention={
@@ -70,8 +70,10 @@ jobs = Table(
     Column("token", Integer, nullable=False),
     Column("lease_until", Double),
     Column("worker", Text, nullable=False),
+    Column("place", Text, nullable=False, server_default=""),
     Column("reason", Text, nullable=False),
     Column("progress", Text),
+    Column("checkpoint_step", Integer),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
@@ -108,6 +110,8 @@ workers = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("slots", Integer, nullable=False),
+    Column("kind", String(16), nullable=False, server_default="worker"),
+    Column("resources", Text, nullable=False, server_default=""),
     Column("seen_at", Double, nullable=False),
 )
 

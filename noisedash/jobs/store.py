@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from noisedash.jobs import queue, reading, submitting
 from noisedash.jobs.database import BUSY_TIMEOUT_S, Database
-from noisedash.jobs.protocol import HEARTBEAT_S, LEASE_S, Claim, Event, Submission, WorkerRecord
+from noisedash.jobs.protocol import HEARTBEAT_S, LEASE_S, Claim, Event, Submission, WorkerKind, WorkerRecord
 from noisedash.records import JobRecord, JobState, MetricRecord, Progress, ResultRecord, StudyRecord, Wanted
 from noisedash.spec import RunSpec
 from noisedash.studies.study import Study
 
-__all__ = ["Claim", "Store", "Submission", "WorkerRecord"]
+__all__ = ["Claim", "Store", "Submission", "WorkerKind", "WorkerRecord"]
 
 
 class Store:
@@ -145,13 +145,16 @@ class Store:
 
     # What workers do
 
-    def claim(self, worker: str, run_id: str | None = None) -> Claim | None:
-        """Take the next queued job, or that of one run: highest priority first, then first submitted. None: none."""
+    def claim(self, worker: str, run_id: str | None = None, place: str = "") -> Claim | None:
+        """Take the next queued job, or that of one run: highest priority first, then first submitted. None: none.
+
+        `place` is where it shall run, in words.
+        """
         with self._database.read() as transaction:
             if not reading.is_work_waiting(transaction):
                 return None  # an idle worker does not hold the write lock
         with self._database.write() as transaction:
-            return queue.claim(transaction, worker, self._lease_s, run_id)
+            return queue.claim(transaction, worker, self._lease_s, run_id, place)
 
     def claim_run(self, spec: RunSpec, dataset_name: str, worker: str) -> Claim | None:
         """Take a run that belongs to no study, in one step, so that no other worker does. None: it runs or is done."""
@@ -187,10 +190,18 @@ class Store:
         with self._database.write() as transaction:
             queue.give_back(transaction, job_id, token, reason)
 
-    def see_worker(self, name: str, host: str, pid: int, slots: int) -> None:
+    def see_worker(
+        self,
+        name: str,
+        host: str,
+        pid: int,
+        slots: int,
+        kind: WorkerKind = WorkerKind.WORKER,
+        resources: str = "",
+    ) -> None:
         """Note a worker's sign of life."""
         with self._database.write() as transaction:
-            queue.see_worker(transaction, name, host, pid, slots)
+            queue.see_worker(transaction, name, host, pid, slots, kind, resources)
 
     def forget_worker(self, name: str) -> None:
         """Note that a worker has ended."""
@@ -203,6 +214,11 @@ class Store:
         """Keep a trainer's progress, and a point of its curves."""
         with self._database.write() as transaction:
             queue.report(transaction, job_id, token, progress, metric)
+
+    def checkpointed(self, job_id: int, token: int, step: int) -> None:
+        """Note that the run's progress up to a step is kept."""
+        with self._database.write() as transaction:
+            queue.checkpointed(transaction, job_id, token, step)
 
     def record_results(self, job_id: int, token: int, results: Iterable[ResultRecord]) -> None:
         """Keep interim results of the job's run."""

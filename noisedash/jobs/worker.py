@@ -103,7 +103,7 @@ class Worker:
         for slot in self._slots:
             if slot in self._running:
                 continue
-            claim = self._store.claim(self.name)
+            claim = self._store.claim(self.name, place=f"{socket.gethostname()}: {slot.name}")
             if claim is None:
                 self._next_claim = self._clock() + CLAIM_S
                 return
