@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +18,15 @@ class Frozen(BaseModel):
     """Immutable, refuses unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class AddedLater:
+    """Marks a field that came after runs had been trained: `name: Annotated[Type, AddedLater()] = DEFAULT`.
+
+    The canonical JSON leaves it out where it holds its default, so that older runs keep their ids. The default must
+    therefore do what the code did before, and must never change. See docs/adr/0001.
+    """
 
 
 class SplitSpec(Frozen):
@@ -227,8 +237,25 @@ class RunSpec(Frozen):
 
 
 def canonical_json(model: BaseModel) -> str:
-    """The model as JSON with sorted keys, no white space and every default written out."""
-    return json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The model as JSON with sorted keys, no white space and every default written out, `AddedLater` ones left out."""
+    return json.dumps(_canonical(model), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(model: BaseModel) -> dict[str, Any]:
+    """The model's values for JSON, without the fields that were added later and hold their default."""
+    values = model.model_dump(mode="json")
+    for name, field in type(model).model_fields.items():
+        child = getattr(model, name)
+        if AddedLater() in field.metadata and child == field.default:
+            del values[name]
+        elif isinstance(child, BaseModel):
+            values[name] = _canonical(child)
+        elif isinstance(child, tuple):
+            values[name] = [
+                _canonical(item) if isinstance(item, BaseModel) else value
+                for item, value in zip(child, values[name], strict=True)
+            ]
+    return values
 
 
 def parse_run_spec(values: Mapping[str, Any], where: str) -> RunSpec:

@@ -1,16 +1,19 @@
 """The specification: one id for one outcome, every problem in one message, nothing that changes under one's hands."""
 
 import json
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from noisedash.errors import SpecError
 from noisedash.spec import (
     AdamW,
+    AddedLater,
     CrossEntropy,
     DataSpec,
     Focal,
+    Frozen,
     MissingNoise,
     NoiseRecipe,
     RunSpec,
@@ -87,6 +90,41 @@ def test_canonical_json_writes_every_default_in_order() -> None:
     assert " " not in text
     assert list(values) == sorted(values)
     assert values["optimizer"]["momentum"] == 0.9
+
+
+class Wheel(Frozen):
+    """A part that had a rate from the start, and got a hub and spokes later."""
+
+    rate: float = 1.0
+    hub: Annotated[int, Field(ge=0), AddedLater()] = 3
+    spokes: Annotated[tuple[int, ...], AddedLater()] = ()
+
+
+class Rim(Frozen):
+    kind: Literal["rim"] = "rim"
+
+
+class Cart(Frozen):
+    one: Wheel = Wheel()
+    others: tuple[Wheel, ...] = ()
+    rim: Annotated[Rim | None, AddedLater()] = Rim()
+
+
+@pytest.mark.parametrize(
+    ("cart", "written"),
+    [
+        (Cart(), {"one": {"rate": 1.0}, "others": []}),
+        (Cart(one=Wheel(hub=4)), {"one": {"rate": 1.0, "hub": 4}, "others": []}),
+        (Cart(rim=None), {"one": {"rate": 1.0}, "others": [], "rim": None}),
+        (
+            Cart(others=(Wheel(spokes=(1, 2)), Wheel(rate=2, hub=3))),
+            {"one": {"rate": 1.0}, "others": [{"rate": 1.0, "spokes": [1, 2]}, {"rate": 2.0}]},
+        ),
+    ],
+)
+def test_a_field_added_later_is_written_only_where_it_is_used(cart: Cart, written: dict[str, object]) -> None:
+    assert json.loads(canonical_json(cart)) == written
+    assert Cart.model_validate_json(canonical_json(cart)) == cart
 
 
 def test_losses_have_short_names() -> None:
