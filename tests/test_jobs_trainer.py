@@ -222,6 +222,7 @@ class TestRunHere:
         assert store.results([spec.id], final_only=True) == results
         assert [result.step for result in store.results([spec.id]) if not result.final] == [2, 2, 4, 4]
         job = store.job_of_run(spec.id)
+        assert job.checkpoint_step == 6
         assert job.state is JobState.DONE
         assert (told[0].phase, told[-1].phase) == ("preparing", "evaluating")
         assert told[-1].images_per_s is not None
@@ -342,6 +343,7 @@ class TestPrepare:
 
         class Silent:
             def report(self, *_: object) -> None: ...
+            def checkpointed(self, *_: object) -> None: ...
             def record(self, *_: object) -> None: ...
             def finish(self, *_: object) -> None: ...
 
@@ -380,6 +382,15 @@ class TestDesk:
         store.give_back(1, 1, "")
         with pytest.raises(StaleTokenError):
             desk.report(Progress("training", 1, 2))
+
+    def test_a_void_token_ends_the_run_at_its_next_checkpoint(self, store: Store, tmp_path: Path) -> None:
+        desk = self.desk(store)
+        desk.checkpointed(7, tmp_path)
+        assert store.job(1).checkpoint_step == 7
+        store.give_back(1, 1, "")
+        with pytest.raises(StaleTokenError):
+            desk.checkpointed(8, tmp_path)
+        assert store.job(1).checkpoint_step == 7
 
     def test_results_are_offered_until_the_database_takes_them(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.WARNING)

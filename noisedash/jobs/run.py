@@ -6,6 +6,7 @@ What it needs of the world is a folder to write into and a `Desk` to report to; 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +46,9 @@ class Desk(Protocol):
 
     def report(self, progress: Progress, metric: MetricRecord | None = None) -> None:
         """Take progress and a point of the curves, about once a second."""
+
+    def checkpointed(self, step: int, path: Path) -> None:
+        """Take note of a checkpoint that was written."""
 
     def record(self, results: Sequence[ResultRecord]) -> None:
         """Take results on the way."""
@@ -98,6 +102,7 @@ def conduct(
         checkpoint_every=steps,
         checkpoint_every_s=checkpoint_s,
         report=desk.report,
+        saved=desk.checkpointed,
         evaluate=evaluate_on_the_way,
         device=ready.device,
     )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import cv2
@@ -67,6 +68,13 @@ class StoreDesk:
             logger.warning("A report was left out: %s", error)
         if self._stop.is_set():
             raise TrainingStoppedError
+
+    def checkpointed(self, step: int, path: Path) -> None:
+        """Raises StaleTokenError: a trainer whose job is another's goes on no further."""
+        try:
+            self._store.checkpointed(self._job_id, self._token, step)
+        except StoreError as error:
+            logger.warning("The store does not know of the checkpoint %s: %s", path.name, error)
 
     def record(self, results: Sequence[ResultRecord]) -> None:
         """Raises StaleTokenError."""

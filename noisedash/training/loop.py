@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -48,6 +49,7 @@ def train(
     checkpoint_every: int,
     checkpoint_every_s: float = math.inf,
     report: Callable[[Progress, MetricRecord | None], None],
+    saved: Callable[[int, Path], None] = lambda _step, _path: None,
     evaluate: Callable[[SsdMobileNet, int], None] | None = None,
     device: torch.device = CPU,
     clock: Callable[[], float] = time.monotonic,
@@ -56,11 +58,11 @@ def train(
 
     It goes on from the newest checkpoint of this run, if there is one, and writes one each `checkpoint_every` steps,
     besides where `checkpoint_every_s` seconds have passed since the last, and at the end: where they fall makes no
-    difference to the weights. `evaluate` is called after each `spec.evaluation.every` steps, save at the end, with the
-    number of steps done, and may put the model into whatever mode: training is not disturbed. A run that is killed
-    after an evaluation and before the next checkpoint evaluates again, with the same result. `report` is called at the
-    start, after the first step, then about each second, and at the end; what it raises ends training (see
-    TrainingStoppedError). `clock` gives seconds.
+    difference to the weights. `saved` is called after each, with its step and file. `evaluate` is called after each
+    `spec.evaluation.every` steps, save at the end, with the number of steps done, and may put the model into whatever
+    mode: training is not disturbed. A run that is killed after an evaluation and before the next checkpoint evaluates
+    again, with the same result. `report` is called at the start, after the first step, then about each second, and at
+    the end. What `saved` and `report` raise ends training (see TrainingStoppedError). `clock` gives seconds.
 
     Raises DivergedError where a loss or a weight is not finite (such weights never come into a checkpoint),
     StorageError where a checkpoint cannot be written, DataError where there is nothing to train on, WeightsError where
@@ -69,7 +71,7 @@ def train(
     steps = spec.training.steps
     model.to(device).to(memory_format=torch.channels_last).train()
     batches = Batches(data, images, spec.training, spec.detector.input_side, device)
-    run = _Run(spec, model, checkpoints, device)
+    run = _Run(spec, model, checkpoints, saved, device)
     first = run.resume()
     reporter = Reporter(report, clock, first, steps, spec.training.batch_size)
     saved_at = clock()
@@ -123,10 +125,18 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 class _Run:
     """A model with all that changes while it trains."""
 
-    def __init__(self, spec: RunSpec, model: SsdMobileNet, checkpoints: CheckpointFolder, device: torch.device) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        model: SsdMobileNet,
+        checkpoints: CheckpointFolder,
+        saved: Callable[[int, Path], None],
+        device: torch.device,
+    ) -> None:
         self._spec = spec
         self._model = model
         self._checkpoints = checkpoints
+        self._saved = saved
         self._optimizer = build_optimizer(model, spec.optimizer)
         self._watch = LossWatch(look_every=1 if device.type == "cpu" else GPU_LOOK_EVERY)
 
@@ -149,7 +159,8 @@ class _Run:
         for name, value in self._model.state_dict().items():
             if not value.isfinite().all():
                 raise DivergedError(diverged(f"the weights '{name}' were not finite", done, self._learning_rate(done)))
-        self._checkpoints.save(Checkpoint.of(done, self._spec.id, self._model, self._optimizer))
+        path = self._checkpoints.save(Checkpoint.of(done, self._spec.id, self._model, self._optimizer))
+        self._saved(done, path)
 
     def report(self, done: int, reporter: Reporter) -> None:
         try:
