@@ -1,7 +1,14 @@
-"""Processes that end when they should: a child with its whole group, and a child whose parent dies."""
+"""Processes that end when they should: a child with all that it started, and a child whose parent dies.
 
+What a trainer starts is known by a mark in its environment, which children inherit: a process that left the group for
+a session of its own is found, too.
+"""
+
+import contextlib
 import ctypes
 import os
+import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,8 +18,11 @@ from typing import Self
 
 import psutil
 
-_SUPERVISOR = "NOISEDASH_SUPERVISOR_PID"
+_MARK = "NOISEDASH_TRAINER"
+"""'<process id of the supervisor>:<when that started>:<random>'."""
 _PR_SET_PDEATHSIG = 1
+_OOM_SCORE = 500
+"""Of -1000 to 1000: the higher, the sooner the kernel ends a process for want of memory."""
 
 
 class ProcessGroup:
@@ -21,23 +31,24 @@ class ProcessGroup:
     Start it from the main thread: the kernel takes the end of the thread that started a process for its parent's death.
     """
 
-    def __init__(self, leader: "subprocess.Popen[bytes]"):
-        self._leader = leader
+    def __init__(self, leader: "subprocess.Popen[bytes]", mark: str):
+        self._leader, self._mark = leader, mark
 
     @classmethod
     def start(cls, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
         """Run `command` with standard output and error appended to the file `log`. Raises OSError."""
+        mark = f"{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(8)}"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             leader = subprocess.Popen(
                 command,
-                env={**environment, _SUPERVISOR: str(os.getpid())},
+                env={**environment, _MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(leader)
+        return cls(leader, mark)
 
     @property
     def pid(self) -> int:
@@ -59,32 +70,112 @@ class ProcessGroup:
         return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
 
     def survivors(self) -> list[int]:
-        """The processes of the group that still run."""
-        return [pid for pid in psutil.pids() if self._is_live_member(pid)]
+        """The processes of the group that still run, and those that it started and that left it."""
+        return [pid for pid in psutil.pids() if _runs(pid) and (self._is_member(pid) or _mark_of(pid) == self._mark)]
+
+    def kill(self) -> None:
+        """Send SIGKILL to the group and to what left it."""
+        self.signal(signal.SIGKILL)
+        for pid in self.survivors():
+            _kill(pid)
 
     def reap(self) -> int:
         """The leader's exit code; minus the signal's number where a signal ended it."""
         return self._leader.wait()
 
-    def _is_live_member(self, pid: int) -> bool:
+    def _is_member(self, pid: int) -> bool:
         try:
-            return os.getpgid(pid) == self.pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        except (ProcessLookupError, PermissionError, psutil.Error):
+            return os.getpgid(pid) == self.pid
+        except (ProcessLookupError, PermissionError):
             return False
+
+
+def kill_strays() -> int:
+    """Kill what trainers left behind whose supervisor was killed; how many processes there were.
+
+    Only those that this process could have started: of this user and, on Linux, of this container.
+    """
+    strays = [pid for pid in psutil.pids() if _is_of_a_dead_supervisor(_mark_of(pid)) and _is_in_our_namespace(pid)]
+    for pid in strays:
+        _kill(pid)
+    return len(strays)
 
 
 def die_with_supervisor() -> None:
     """Have the kernel kill this process when its supervisor dies (Linux); exit if it is dead already.
 
     Does nothing in a process that was not started by `ProcessGroup.start`. Elsewhere than on Linux an orphan ends
-    itself at its first write after its job was given to another.
+    itself once its lease has run out.
     """
-    supervisor = os.environ.get(_SUPERVISOR)
-    if supervisor is None or sys.platform != "linux":
+    mark = os.environ.get(_MARK)
+    if mark is None or sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(supervisor):
+    if os.getppid() != int(mark.split(":")[0]):
         sys.exit("The supervisor is gone.")
+
+
+def be_killed_first() -> None:
+    """Have the kernel choose this process before others, its supervisor above all, where memory runs out (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+
+
+def kills_for_memory() -> int:
+    """How many processes the kernel has ended for want of memory, in this container where it says so, else here."""
+    for counter in (
+        Path("/sys/fs/cgroup/memory.events"),
+        Path("/sys/fs/cgroup/memory/memory.oom_control"),
+        Path("/proc/vmstat"),
+    ):
+        try:
+            found = re.search(r"^oom_kill (\d+)$", counter.read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        if found is not None:
+            return int(found[1])
+    return 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _mark_of(pid: int) -> str:
+    """The mark in a process's environment; '' where it has none or may not be read."""
+    try:
+        return psutil.Process(pid).environ().get(_MARK, "")
+    except (psutil.Error, OSError):
+        return ""
+
+
+def _is_of_a_dead_supervisor(mark: str) -> bool:
+    supervisor, _, rest = mark.partition(":")
+    return supervisor.isdecimal() and _started(int(supervisor)) != rest.partition(":")[0]
+
+
+def _started(pid: int) -> str:
+    """When a process started, which sets it apart from another that had its id before; '' where there is none."""
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return ""
+
+
+def _is_in_our_namespace(pid: int) -> bool:
+    """Whether process ids mean the same to that process as to this one."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return sys.platform != "linux"
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def describe_exit(code: int) -> str:
