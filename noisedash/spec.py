@@ -1,32 +1,18 @@
 """What decides a run's outcome, as frozen models. One RunSpec travels everywhere; its hash is the run's id."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from noisedash.errors import SpecError
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class Frozen(BaseModel):
-    """Immutable, refuses unknown keys and non-finite numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class AddedLater:
-    """Marks a field that came after runs had been trained: `name: Annotated[Type, AddedLater()] = DEFAULT`.
-
-    The canonical JSON leaves it out where it holds its default, so that older runs keep their ids. The default must
-    therefore do what the code did before, and must never change. See docs/adr/0001.
-    """
+from noisedash.frozen import AddedLater as AddedLater
+from noisedash.frozen import Frozen as Frozen
+from noisedash.frozen import canonical_json as canonical_json
+from noisedash.frozen import parse as parse
+from noisedash.noise_spec import MissingNoise as MissingNoise
+from noisedash.noise_spec import NoiseRecipe as NoiseRecipe
 
 
 class SplitSpec(Frozen):
@@ -51,26 +37,6 @@ class DataSpec(Frozen):
 
     content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     split: SplitSpec = SplitSpec()
-
-
-class MissingNoise(Frozen):
-    """Of the N boxes of the training set floor(N (1 - rate)) are kept, uniformly, nested in the rate."""
-
-    kind: Literal["missing"] = "missing"
-    rate: float = Field(ge=0, le=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-
-
-class NoiseRecipe(Frozen):
-    """How the training labels are damaged: steps in order. No steps leaves them clean."""
-
-    version: Literal[1] = 1
-    steps: tuple[MissingNoise, ...] = ()
-
-    @property
-    def missing_rate(self) -> float:
-        """The rate of the missing-label step, 0 where there is none."""
-        return next((step.rate for step in self.steps if step.kind == "missing"), 0.0)
 
 
 DEPTH_MULTIPLIERS = (1.0, 0.75, 0.5, 0.25)
@@ -236,44 +202,9 @@ class RunSpec(Frozen):
         return hashlib.sha256(canonical_json(self).encode()).hexdigest()[:16]
 
 
-def canonical_json(model: BaseModel) -> str:
-    """The model as JSON with sorted keys, no white space and every default written out, `AddedLater` ones left out."""
-    return json.dumps(_canonical(model), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _canonical(model: BaseModel) -> dict[str, Any]:
-    """The model's values for JSON, without the fields that were added later and hold their default."""
-    values = model.model_dump(mode="json")
-    for name, field in type(model).model_fields.items():
-        child = getattr(model, name)
-        if AddedLater() in field.metadata and child == field.default:
-            del values[name]
-        elif isinstance(child, BaseModel):
-            values[name] = _canonical(child)
-        elif isinstance(child, tuple):
-            values[name] = [
-                _canonical(item) if isinstance(item, BaseModel) else value
-                for item, value in zip(child, values[name], strict=True)
-            ]
-    return values
-
-
 def parse_run_spec(values: Mapping[str, Any], where: str) -> RunSpec:
     """The RunSpec of a mapping. Raises SpecError with every problem of it in one message that names `where`."""
     return parse(RunSpec, values, where)
-
-
-def parse(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """The model of a mapping. Raises SpecError with every problem of it in one message that names `where`."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'the whole'}: "
-            f"{problem['msg'].lower()}, got {problem['input']!r}"
-            for problem in error.errors()
-        )
-        raise SpecError(f"{where}: {problems}.") from None
 
 
 def loss_label(loss: CrossEntropy | Focal) -> str:

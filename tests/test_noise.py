@@ -107,11 +107,6 @@ def test_crowd_regions_are_neither_counted_nor_dropped() -> None:
     np.testing.assert_array_equal(order[~data.boxes.crowd], drop_order(without, 0))
 
 
-def test_a_second_step_works_on_what_the_first_left() -> None:
-    noisy = apply_recipe(dataset(100), missing(0.5, 0.5))
-    assert len(noisy.boxes) == 25
-
-
 def test_the_outcome_is_fixed_for_ever() -> None:
     assert sorted(dropped_ids(dataset(20), missing(0.3, seed=1))) == [3, 4, 8, 12, 14, 19]
 

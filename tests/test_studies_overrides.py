@@ -95,7 +95,7 @@ def test_no_overrides_change_nothing() -> None:
     ("key", "text", "message"),
     [
         ("gamma", "-1", r"Setting gamma=-1: loss\.focal\.gamma: input should be greater than or equal to 0, got -1"),
-        ("rate", "1.5", r"Setting rate=1\.5: noise\.steps\.0\.rate: .*less than or equal to 1, got 1\.5"),
+        ("rate", "1.5", r"Setting rate=1\.5: noise\.steps\.0\.missing\.rate: .*less than or equal to 1, got 1\.5"),
         ("steps", "many", r"Setting steps=many: training\.steps: .*valid integer.*got 'many'"),
         ("gamma", ".nan", r"Setting gamma=\.nan: loss\.focal\.gamma: .*finite"),
         ("depth_multiplier", "0.3", r"depth_multiplier: input should be 1, 0\.75, 0\.5 or 0\.25, got 0\.3"),

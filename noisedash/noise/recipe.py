@@ -49,6 +49,7 @@ def apply_recipe(clean: Dataset, recipe: NoiseRecipe) -> NoisyDataset:
     """
     fate = np.full(len(clean.boxes), Fate.KEPT, dtype=np.int8)
     for step in recipe.steps:
+        assert isinstance(step, MissingNoise)
         fate[_missing(clean.boxes, fate, step)] = Fate.DROPPED
     return NoisyDataset(clean, recipe, fate, clean.boxes.take(fate == Fate.KEPT))
 
