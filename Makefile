@@ -36,9 +36,10 @@ $(VENV)/installed: $(VENV)/bin/python requirements.txt constraints.txt pyproject
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/installed requirements-test.txt requirements-ray.txt
+$(VENV)/installed-test: $(VENV)/installed requirements-test.txt requirements-ray.txt tests/install-postgres
 	$(PIP) --editable '.[test]'
 	tests/browser/install-browser $(BIN)
+	tests/install-postgres $(BIN)
 	@touch $@
 
 clean:

@@ -1,12 +1,14 @@
 """For all tests: a home of their own, one thread for torch, and whether the real data of ../shared is at hand."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
+from postgres_server import PostgresServer
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -38,3 +40,10 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NOISEDASH_HOME", str(home))
     monkeypatch.delenv("NOISEDASH_DB", raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test session, on loopback."""
+    with PostgresServer() as server:
+        yield server
