@@ -408,6 +408,25 @@ class TestDatabase:
         holder.close()
         store.submit_study(study(1))
 
+    def test_a_writer_waits_for_the_lock_and_looks_often(self, tmp_path: Path) -> None:
+        database = Database(f"sqlite:///{tmp_path / 'a.db'}")
+        holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
+        holder.execute("BEGIN IMMEDIATE")
+        looks: list[float] = []
+
+        def look(seconds: float) -> None:
+            looks.append(seconds)
+            if len(looks) == 30:
+                holder.execute("COMMIT")
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("noisedash.jobs.database.time.sleep", look)
+            with database.write() as transaction:
+                assert transaction.connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+        holder.close()
+        assert len(looks) == 30
+        assert max(looks) < 0.01
+
     def test_no_database_is_said_in_one_sentence(self, tmp_path: Path) -> None:
         (tmp_path / "text.db").write_text("This is no database." * 100)
         with pytest.raises(StoreError, match="is not a SQLite database"):

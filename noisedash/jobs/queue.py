@@ -17,18 +17,18 @@ from noisedash.spec import RunSpec
 
 FORGET_WORKER_S = 86_400.0
 Conditions = Sequence[ColumnElement[bool]]
+_WAITING = jobs.alias()
 
 
 def claim(
     transaction: Transaction, worker: str, lease_s: float, run_id: str | None = None, place: str = ""
 ) -> Claim | None:
     """Hand the next queued job, or the one of `run_id`, to `worker`: counts the attempt and gives a new token."""
-    waiting = jobs.alias()
-    wish = [waiting.c.run_id == run_id] if run_id else []
+    wish = [_WAITING.c.run_id == run_id] if run_id else []
     first = (
-        select(waiting.c.id)
-        .where(waiting.c.state == JobState.QUEUED, *wish)
-        .order_by(waiting.c.priority.desc(), waiting.c.position)
+        select(_WAITING.c.id)
+        .where(_WAITING.c.state == JobState.QUEUED, *wish)
+        .order_by(_WAITING.c.priority.desc(), _WAITING.c.position)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
