@@ -73,10 +73,9 @@ def heartbeat(transaction: Transaction, job_id: int, token: int, lease_s: float)
 
 def report(transaction: Transaction, job_id: int, token: int, progress: Progress, metric: MetricRecord | None) -> None:
     """Keep a trainer's progress, and a point of its curves. Raises StaleTokenError."""
-    _guard(transaction, job_id, token, progress=json.dumps(asdict(progress)))
+    run_id = _guard(transaction, job_id, token, progress=json.dumps(asdict(progress)))
     if metric is None:
         return
-    run_id = _run_of(transaction, job_id)
     transaction.connection.execute(delete(metrics).where(metrics.c.run_id == run_id, metrics.c.step == metric.step))
     transaction.connection.execute(insert(metrics).values(run_id=run_id, **asdict(metric)))
 
@@ -88,8 +87,7 @@ def checkpointed(transaction: Transaction, job_id: int, token: int, step: int) -
 
 def record_results(transaction: Transaction, job_id: int, token: int, records: Iterable[ResultRecord]) -> None:
     """Keep results; those of the same step and threshold are replaced. Raises StaleTokenError."""
-    _guard(transaction, job_id, token)
-    run_id = _run_of(transaction, job_id)
+    run_id = _guard(transaction, job_id, token)
     for record in records:
         assert record.run_id == run_id
         same = (
@@ -243,11 +241,13 @@ def _transition_held(transaction: Transaction, event: Event, job_id: int, token:
         raise _stale(transaction, job_id, token)
 
 
-def _guard(transaction: Transaction, job_id: int, token: int, **values: object) -> None:
-    """Write `values` if the token is the job's; raises StaleTokenError otherwise. Locks the row until the end."""
-    guarded = update(jobs).where(*_held(job_id, token)).values({"token": token, **values})
-    if not transaction.connection.execute(guarded).rowcount:
+def _guard(transaction: Transaction, job_id: int, token: int, **values: object) -> str:
+    """Write `values` if the token is the job's; its run. Raises StaleTokenError otherwise. Locks the row to the end."""
+    guarded = update(jobs).where(*_held(job_id, token)).values({"token": token, **values}).returning(jobs.c.run_id)
+    run_id: str | None = transaction.connection.scalar(guarded)
+    if run_id is None:
         raise _stale(transaction, job_id, token)
+    return run_id
 
 
 def _stale(transaction: Transaction, job_id: int, token: int) -> NotFoundError | StaleTokenError:
@@ -255,11 +255,6 @@ def _stale(transaction: Transaction, job_id: int, token: int) -> NotFoundError |
     if row is None:
         return NotFoundError(f"There is no job {job_id}.")
     return StaleTokenError(f"Token {token} of job {job_id} is void: the job is {row.state} under token {row.token}.")
-
-
-def _run_of(transaction: Transaction, job_id: int) -> str:
-    run_id: str = transaction.connection.execute(select(jobs.c.run_id).where(jobs.c.id == job_id)).scalar_one()
-    return run_id
 
 
 def _result_values(record: ResultRecord) -> dict[str, object]:
