@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from noisedash.cli import bench, data, noise, queue, services, study, weights
+from noisedash.cli import bench, data, doctor, noise, queue, services, study, weights
 from noisedash.errors import NoiseDashError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("up")(services.up)
 app.command("worker")(services.worker)
+app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(noise.app, name="noise")
 app.add_typer(study.app, name="study")

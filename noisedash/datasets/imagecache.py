@@ -163,6 +163,12 @@ def _read_index(cache: Path) -> _Index | None:
     return index if whole else None
 
 
+def hashes_of_cache(cache: Path) -> set[str] | None:
+    """The SHA-256 of the files whose pictures a cache holds; None where it is no whole cache."""
+    index = _read_index(cache)
+    return None if index is None else set(index.sha256.astype(np.str_).tolist())
+
+
 def _build(dataset: Dataset, cache: Path, size: Size, progress: Progress | None) -> None:
     """Decode every different picture of the dataset into the new folder `cache`, whose parent is there."""
     first_row = {key: row for row, key in reversed(list(enumerate(dataset.images.sha256)))}

@@ -6,7 +6,7 @@ from noisedash import published
 from noisedash.figures import curves
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
-from noisedash.ui import results
+from noisedash.ui import machine, results
 from noisedash.ui.jobs import worker_line
 from noisedash.ui.layout import chart, one_sentence_errors, page, plain
 
@@ -27,6 +27,7 @@ def render(store: Store) -> None:
         _paper()
     with right, one_sentence_errors():
         _newest(store)
+    machine.render()
 
 
 def _links() -> None:
