@@ -392,9 +392,9 @@ class TestDatabase:
         a_store(tmp_path).close()
         connection = sqlite3.connect(tmp_path / "noisedash.db")
         with connection:
-            connection.execute("UPDATE schema_version SET version = 99")
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.close()
-        with pytest.raises(StoreError, match="version 99"):
+        with pytest.raises(StoreError, match="made by a later NoiseDash .revision 9999"):
             a_store(tmp_path)
 
     def test_a_locked_database_is_named_and_works_again(self, tmp_path: Path) -> None:
@@ -410,6 +410,8 @@ class TestDatabase:
 
     def test_a_writer_waits_for_the_lock_and_looks_often(self, tmp_path: Path) -> None:
         database = Database(f"sqlite:///{tmp_path / 'a.db'}")
+        with database.read():
+            pass
         holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
         holder.execute("BEGIN IMMEDIATE")
         looks: list[float] = []

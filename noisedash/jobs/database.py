@@ -1,4 +1,9 @@
-"""The one place that knows which database it is: opening, transactions, the database's clock, errors in plain words."""
+"""The one place that knows which database it is: opening, transactions, the database's clock.
+
+SQLite has one writer at a time, from its transaction's start. PostgreSQL has many (READ COMMITTED): who changes jobs
+there locks their rows first, in the order of their ids, and before that takes its turn (`take_turn`) where it needs one:
+so nobody waits in a circle.
+"""
 
 import random
 import time
@@ -10,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from noisedash.errors import StoreError
-from noisedash.jobs.schema import SCHEMA_VERSION, metadata, schema_version
+from noisedash.jobs.trouble import CONNECTION_IS_SPOILT, in_plain_words, sqlite_error_name, where_is
 
 BUSY_TIMEOUT_S = 30.0
+"""How long a writer waits for another one."""
 LOOK_FOR_LOCK_S = 0.001
+STANDSTILL_S = 30.0
+"""PostgreSQL ends a transaction whose process stood still for so long (stopped, or its machine was switched off)."""
 NETWORK_FILE_SYSTEMS = (
     *("nfs", "cifs", "smb", "afpfs", "webdav", "davfs", "ncpfs", "afs", "coda", "ceph", "lustre", "beegfs", "gluster"),
     *("gpfs", "fuse.sshfs", "fuse.gluster", "fuse.ceph", "fuse.davfs", "fuse.rclone", "fuse.s3fs"),
@@ -29,16 +38,13 @@ _NOW_SQL = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
 }
-_SQLITE_ADVICE = {
-    "SQLITE_BUSY": "is locked by another program; end the program that holds it, then try again",
-    "SQLITE_LOCKED": "is locked by another program; end the program that holds it, then try again",
-    "SQLITE_READONLY": "cannot be written; give this user the right to write the file and its folder",
-    "SQLITE_FULL": "cannot grow because the disk is full; free some space, and work goes on",
-    "SQLITE_CANTOPEN": "cannot be opened; check that its folder exists and that this user may write there",
-    "SQLITE_NOTADB": "is not a SQLite database; move the file away or name another in NOISEDASH_DB",
-    "SQLITE_CORRUPT": "is damaged; move it away (a new one is made) or restore a copy",
-    "SQLITE_IOERR": "cannot be read or written by the disk; check the disk",
+_TURN = int.from_bytes(b"noisedas")
+_CONNECT = {
+    "connect_timeout": 10,
+    "application_name": "noisedash",
+    **{"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000},
 }
+"""libpq's parameters, where the URL does not give them: a server whose machine vanished is noticed in half a minute."""
 
 
 @dataclass
@@ -55,37 +61,37 @@ class Transaction:
 
 
 class Database:
-    """Opens `url`, makes the tables where there are none, and gives transactions.
+    """The database at `url`: gives transactions. Nothing is connected to before the first of them.
 
-    Raises StoreError where the database cannot be opened, is of another version, or would lie on a network file system.
+    Raises StoreError where the URL names none, or SQLite's file would lie on a network file system. `open_database`
+    (noisedash.jobs.migrating) also sees to the tables.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S):
         self._clock = clock
-        self._engine = _open_engine(url, busy_timeout_s)
-        self._writing = self._engine.execution_options(immediate=True)
-        self.where = self._engine.url.render_as_string(hide_password=True)
-        with self.read() as transaction:
-            version = _schema_version(transaction.connection)
-        if version is None:
-            with self.write() as transaction:
-                version = _make_tables(transaction.connection)
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"The database {self.where} has schema version {version}, this NoiseDash works with {SCHEMA_VERSION}: "
-                "use the NoiseDash that made it, or another NOISEDASH_HOME."
-            )
+        self._engine = _engine_of(url, busy_timeout_s)
+        self.url = self._engine.url
+        self.where = where_is(self.url)
+        self._writing, self._reading = _writing_and_reading(self._engine)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite; else it is PostgreSQL."""
+        return self._engine.dialect.name == "sqlite"
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that holds the write lock from its start; committed at the end, undone by an exception."""
+        """A transaction that may write; committed at the end, undone by an exception.
+
+        On SQLite it holds the one write lock from its start.
+        """
         with self._transaction(self._writing) as transaction:
             yield transaction
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A transaction that sees one state of the database throughout and takes no lock that others wait for."""
-        with self._transaction(self._engine) as transaction:
+        with self._transaction(self._reading) as transaction:
             yield transaction
 
     def close(self) -> None:
@@ -100,7 +106,7 @@ class Database:
         except IntegrityError:
             raise
         except (DBAPIError, DisconnectionError, PoolTimeoutError) as error:
-            raise StoreError(_in_plain_words(error, self.where)) from error
+            raise StoreError(in_plain_words(error, self.where)) from error
 
     def _now(self, connection: Connection) -> float:
         if self._clock is not None:
@@ -108,22 +114,70 @@ class Database:
         return float(connection.exec_driver_sql(_NOW_SQL[connection.dialect.name]).scalar_one())
 
 
-def _open_engine(url: str, busy_timeout_s: float) -> Engine:
+def take_turn(transaction: Transaction) -> None:
+    """Let nobody else who takes a turn go on until this transaction ends: for what looks at many rows, then writes.
+
+    SQLite's write lock is that already. Take it before any row is locked.
+    """
+    if transaction.connection.dialect.name == "postgresql":
+        transaction.connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+
+
+def upsert(transaction: Transaction, table: Table, values: dict[str, object]) -> None:
+    """Insert a row, or change the one that has its primary key."""
+    dialect = sqlite if transaction.connection.dialect.name == "sqlite" else postgresql
+    keys = list(table.primary_key.columns)
+    others = {name: value for name, value in values.items() if name not in table.primary_key.columns}
+    added = dialect.insert(table).values(values)
+    transaction.connection.execute(added.on_conflict_do_update(index_elements=keys, set_=others))
+
+
+def _writing_and_reading(engine: Engine) -> tuple[Engine, Engine]:
+    """The same connections, with what transactions of either kind begin with."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(immediate=True), engine
+    reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine, reading
+
+
+def _engine_of(url: str, busy_timeout_s: float) -> Engine:
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            return _open_sqlite(url, parsed.database, busy_timeout_s)
-        if parsed.get_backend_name() not in _NOW_SQL:
-            raise StoreError(f"NOISEDASH_DB names a database that is not known here: {parsed.get_backend_name()}.")
-        return create_engine(url, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(f"NOISEDASH_DB is no database URL that can be opened: {error}.") from error
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise StoreError(
+            "NOISEDASH_DB is no database URL: it looks like postgresql+psycopg://user:password@host/name, "
+            "with special characters in the password written as %40 for @ and so on."
+        ) from None
+    if backend == "sqlite":
+        return _open_sqlite(parsed, busy_timeout_s)
+    if backend in ("postgresql", "postgres"):
+        return _open_postgres(parsed.set(drivername="postgresql+psycopg"), busy_timeout_s)
+    raise StoreError(f"NOISEDASH_DB names a kind of database that is not known here: {backend}.")
 
 
-def _open_sqlite(url: str, database: str | None, busy_timeout_s: float) -> Engine:
-    if not database or database == ":memory:":
+def _open_postgres(url: URL, busy_timeout_s: float) -> Engine:
+    given = {name: value for name, value in _CONNECT.items() if name not in url.query}
+    try:
+        engine = create_engine(url, pool_pre_ping=True, connect_args=given)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"PostgreSQL needs a driver that is not installed ({error.name}): pip install 'noisedash[postgres]'."
+        ) from error
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET lock_timeout = {round(1000 * busy_timeout_s)}")
+        connection.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * STANDSTILL_S)}")
+        connection.commit()
+
+    return engine
+
+
+def _open_sqlite(url: URL, busy_timeout_s: float) -> Engine:
+    if not url.database or url.database == ":memory:":
         raise StoreError("The queue needs a database that its processes share: name a file in NOISEDASH_DB.")
-    path = Path(database).resolve()
+    path = Path(url.database.removeprefix("file:")).resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -134,7 +188,10 @@ def _open_sqlite(url: str, database: str | None, busy_timeout_s: float) -> Engin
             f"The database {path} lies on a network file system ({file_system}), where SQLite's locks do not hold: "
             "set NOISEDASH_DB to a file on a local disk."
         )
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    try:
+        engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    except NoSuchModuleError as error:
+        raise StoreError(f"NOISEDASH_DB asks for a SQLite driver that is not known here: {url.drivername}.") from error
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -149,6 +206,11 @@ def _open_sqlite(url: str, database: str | None, busy_timeout_s: float) -> Engin
             _begin_immediate(connection, busy_timeout_s)
         else:
             connection.exec_driver_sql("BEGIN")
+
+    @event.listens_for(engine, "handle_error")
+    def open_anew(context: ExceptionContext) -> None:
+        if sqlite_error_name(context.original_exception).startswith(CONNECTION_IS_SPOILT):
+            context.is_disconnect = True
 
     return engine
 
@@ -203,25 +265,3 @@ def file_system_of(path: Path) -> str:
     """The type of the file system that `path` lies on, '' where it cannot be told."""
     mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
     return max(mounts, key=lambda mount: len(mount.mountpoint)).fstype.lower() if mounts else ""
-
-
-def _schema_version(connection: Connection) -> int | None:
-    if not inspect(connection).has_table(schema_version.name):
-        return None
-    return connection.scalar(select(schema_version.c.version))
-
-
-def _make_tables(connection: Connection) -> int | None:
-    if _schema_version(connection) is None:  # another process may have been first
-        metadata.create_all(connection)
-        connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
-    return _schema_version(connection)
-
-
-def _in_plain_words(error: Exception, where: str) -> str:
-    original = getattr(error, "orig", None) or error
-    name = getattr(original, "sqlite_errorname", "")
-    for code, advice in _SQLITE_ADVICE.items():
-        if name.startswith(code):
-            return f"The database {where} {advice}."
-    return f"The database {where} cannot be used: {str(original).strip()}."

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 
 from noisedash.errors import NotFoundError, QueueError, StaleTokenError
-from noisedash.jobs.database import Transaction
+from noisedash.jobs.database import Transaction, take_turn, upsert
 from noisedash.jobs.protocol import FINAL, TRANSITIONS, Actor, Claim, Event, WorkerKind, event_of_lost_trainer
 from noisedash.jobs.schema import jobs, metrics, results, runs, studies, study_runs, workers
 from noisedash.records import JobState, MetricRecord, Progress, ResultRecord, Wanted
@@ -30,7 +30,7 @@ def claim(
         .where(_WAITING.c.state == JobState.QUEUED, *wish)
         .order_by(_WAITING.c.priority.desc(), _WAITING.c.position)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=run_id is None)
     )
     claimed = transition(
         transaction,
@@ -99,6 +99,12 @@ def record_results(transaction: Transaction, job_id: int, token: int, records: I
         transaction.connection.execute(insert(results).values(_result_values(record)))
 
 
+def is_finished(transaction: Transaction, job_id: int, token: int) -> bool:
+    """Whether the job is done under this very token: its trainer asks again when it never heard the answer."""
+    done = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.token == token, jobs.c.state == JobState.DONE)
+    return transaction.connection.scalar(done) is not None
+
+
 def finish(transaction: Transaction, job_id: int, token: int) -> None:
     """Mark the job done. Raises StaleTokenError."""
     _transition_held(transaction, Event.FINISH, job_id, token, reason="")
@@ -131,7 +137,8 @@ def requeue_expired(transaction: Transaction, *conditions: ColumnElement[bool]) 
     expired = select(*columns).where(
         jobs.c.state == JobState.RUNNING, jobs.c.lease_until < transaction.now, *conditions
     )
-    rows = transaction.connection.execute(expired).all()
+    # A row that is locked is being renewed, ended or taken by another: no longer ours to take.
+    rows = transaction.connection.execute(expired.with_for_update(skip_locked=True)).all()
     for row in rows:
         _lose(transaction, row, Actor.REAPER, f"The worker {row.worker} was lost")
     return len(rows)
@@ -148,6 +155,7 @@ def ask(transaction: Transaction, event: Event, job_id: int) -> None:
 
 def cancel_study(transaction: Transaction, name: str) -> int:
     """Cancel the study's jobs that are not final, save those that another study, not cancelled, needs too."""
+    take_turn(transaction)
     study_id = transaction.connection.scalar(
         update(studies).where(studies.c.name == name).values(cancelled_at=transaction.now).returning(studies.c.id)
     )
@@ -162,13 +170,14 @@ def see_worker(
     transaction: Transaction, name: str, host: str, pid: int, slots: int, kind: WorkerKind, resources: str
 ) -> None:
     """Note that a worker lives, and forget those that were killed long ago."""
-    transaction.connection.execute(delete(workers).where(workers.c.seen_at < transaction.now - FORGET_WORKER_S))
+    long_gone = select(workers.c.name).where(workers.c.seen_at < transaction.now - FORGET_WORKER_S)
+    locked = long_gone.with_for_update(skip_locked=True)
+    transaction.connection.execute(delete(workers).where(workers.c.name.in_(locked)))
     values = {
-        **{"host": host, "pid": pid, "slots": slots, "kind": kind, "resources": resources},
+        **{"name": name, "host": host, "pid": pid, "slots": slots, "kind": kind, "resources": resources},
         "seen_at": transaction.now,
     }
-    if not transaction.connection.execute(update(workers).where(workers.c.name == name).values(values)).rowcount:
-        transaction.connection.execute(insert(workers).values(name=name, **values))
+    upsert(transaction, workers, values)
 
 
 def forget_worker(transaction: Transaction, name: str) -> None:
@@ -183,10 +192,11 @@ def transition(
     transaction: Transaction, event: Event, actor: Actor, conditions: Conditions, **values: object
 ) -> list[int]:
     """Let the event happen to all jobs that meet the conditions in a state that allows it; their ids."""
+    rows = [(key[0], then) for key, then in TRANSITIONS.items() if key[1:] == (event, actor)]
+    if len(rows) > 1:  # between two statements no job may go from a later row's state to an earlier one's
+        lock(transaction, conditions)
     changed: list[int] = []
-    for (state, an_event, an_actor), then in TRANSITIONS.items():
-        if (an_event, an_actor) != (event, actor):
-            continue
+    for state, then in rows:
         entry = {} if state is then.to else _on_entry(then.to, transaction.now)
         statement = (
             update(jobs)
@@ -196,6 +206,16 @@ def transition(
         )
         changed += transaction.connection.scalars(statement).all()
     return changed
+
+
+def lock(transaction: Transaction, conditions: Conditions) -> None:
+    """Keep others from changing the jobs that meet the conditions until this transaction ends.
+
+    In the order of their ids, so that two who lock many never wait for each other. SQLite's write lock is that already.
+    """
+    if transaction.connection.dialect.name == "postgresql":
+        rows = select(jobs.c.id).where(*conditions).order_by(jobs.c.id)
+        transaction.connection.execute(rows.with_for_update())
 
 
 def _on_entry(state: JobState, now: float) -> dict[str, object]:
@@ -230,7 +250,8 @@ def _held(job_id: int, token: int) -> Conditions:
 
 def _held_row(transaction: Transaction, job_id: int, token: int) -> Row[*tuple[Any, ...]]:
     columns = (jobs.c.id, jobs.c.token, jobs.c.wanted, jobs.c.attempts, jobs.c.max_attempts)
-    row = transaction.connection.execute(select(*columns).where(*_held(job_id, token))).one_or_none()
+    held = select(*columns).where(*_held(job_id, token)).with_for_update()
+    row = transaction.connection.execute(held).one_or_none()
     if row is None:
         raise _stale(transaction, job_id, token)
     return row

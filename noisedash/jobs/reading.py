@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
-from noisedash.errors import NotFoundError
+from noisedash.errors import NotFoundError, StaleTokenError
 from noisedash.jobs.database import Transaction
 from noisedash.jobs.protocol import WorkerKind, WorkerRecord
 from noisedash.jobs.schema import jobs, metrics, results, runs, studies, study_runs, workers
@@ -140,6 +140,15 @@ def seen_workers(transaction: Transaction, within_s: float) -> list[WorkerRecord
         )
         for row in transaction.connection.execute(query)
     ]
+
+
+def lease_left_s(transaction: Transaction, job_id: int, token: int) -> float:
+    """How many seconds the holder's lease has left, negative once it has run out. Raises StaleTokenError."""
+    held = (jobs.c.id == job_id, jobs.c.token == token, jobs.c.state == JobState.RUNNING)
+    until: float | None = transaction.connection.scalar(select(jobs.c.lease_until).where(*held))
+    if until is None:
+        raise StaleTokenError(f"Token {token} of job {job_id} is void: the job is another's by now, or has ended.")
+    return until - transaction.now
 
 
 def is_work_waiting(transaction: Transaction) -> bool:

@@ -8,13 +8,27 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
+REVISIONS = ("0001", "0002")
+"""What the tables went through (noisedash/jobs/migrations/versions), the present state last."""
+REVISION = REVISIONS[-1]
 SCHEMA_VERSION = 2
+"""What a NoiseDash that knows no revisions reads, to see that the tables are not its own. It never changes again."""
+
+revision_metadata = MetaData()
+alembic_version = Table(
+    "alembic_version",
+    revision_metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""The database's revision, in the table that Alembic keeps it in."""
 
 metadata = MetaData(
     naming_convention={
@@ -79,6 +93,8 @@ jobs = Table(
     Column("finished_at", Double),
 )
 Index("ix_jobs_claim", jobs.c.state, jobs.c.priority.desc(), jobs.c.position)
+_LEASED = jobs.c.lease_until.is_not(None)
+Index("ix_jobs_lease", jobs.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
 
 metrics = Table(
     "metrics",

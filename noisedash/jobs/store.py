@@ -6,7 +6,8 @@ Safe from any number of threads and processes; imports no torch.
 from collections.abc import Callable, Iterable, Sequence
 
 from noisedash.jobs import queue, reading, submitting
-from noisedash.jobs.database import BUSY_TIMEOUT_S, Database
+from noisedash.jobs.database import BUSY_TIMEOUT_S
+from noisedash.jobs.migrating import open_database
 from noisedash.jobs.protocol import HEARTBEAT_S, LEASE_S, Claim, Event, Submission, WorkerKind, WorkerRecord
 from noisedash.records import JobRecord, JobState, MetricRecord, Progress, ResultRecord, StudyRecord, Wanted
 from noisedash.spec import RunSpec
@@ -30,7 +31,7 @@ class Store:
         clock: Callable[[], float] | None = None,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ):
-        self._database = Database(url, clock, busy_timeout_s)
+        self._database = open_database(url, clock, busy_timeout_s)
         self._lease_s = lease_s
 
     def close(self) -> None:
@@ -167,6 +168,11 @@ class Store:
         with self._database.write() as transaction:
             return queue.heartbeat(transaction, job_id, token, self._lease_s)
 
+    def lease_left_s(self, job_id: int, token: int) -> float:
+        """How many seconds the holder's lease has left, negative once it has run out. Raises StaleTokenError."""
+        with self._database.read() as transaction:
+            return reading.lease_left_s(transaction, job_id, token)
+
     def wanted(self, job_ids: Sequence[int]) -> dict[int, Wanted]:
         """What is wanted of those jobs."""
         with self._database.read() as transaction:
@@ -226,8 +232,13 @@ class Store:
             queue.record_results(transaction, job_id, token, results)
 
     def finish(self, job_id: int, token: int, results: Iterable[ResultRecord] = ()) -> None:
-        """Keep the final results and mark the job done, both or neither."""
+        """Keep the final results and mark the job done, both or neither.
+
+        A trainer that did not hear the answer may say so again: under the same token it is told that all is well.
+        """
         with self._database.write() as transaction:
+            if queue.is_finished(transaction, job_id, token):
+                return
             queue.record_results(transaction, job_id, token, results)
             queue.finish(transaction, job_id, token)
 

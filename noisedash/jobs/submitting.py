@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy import Column, func, insert, select, update
 
 from noisedash.errors import SpecError
-from noisedash.jobs.database import Transaction
+from noisedash.jobs.database import Transaction, take_turn
 from noisedash.jobs.protocol import MAX_ATTEMPTS, Actor, Event, Submission
 from noisedash.jobs.queue import transition
 from noisedash.jobs.schema import jobs, runs, studies, study_runs, submissions
@@ -26,6 +26,7 @@ def submit_study(transaction: Transaction, study: Study, priority: int, nonce: s
     A nonce that was seen before gives the first answer again. A run that is done, running, paused or queued is left
     as it is (a queued one takes the higher priority); one that failed or was cancelled is queued again.
     """
+    take_turn(transaction)
     before = _earlier(transaction, nonce)
     if before is not None:
         return before
@@ -44,6 +45,7 @@ def submit_study(transaction: Transaction, study: Study, priority: int, nonce: s
 
 def ensure_queued(transaction: Transaction, spec: RunSpec, dataset_name: str) -> None:
     """Queue one run that belongs to no study; a paused, failed or cancelled one is queued again."""
+    take_turn(transaction)
     _insert_runs(transaction, {spec.id: spec}, dataset_name)
     _insert_jobs(transaction, [spec.id], priority=0)
     waiting = [jobs.c.run_id == spec.id, jobs.c.state != JobState.RUNNING]
