@@ -33,6 +33,14 @@ class StoreError(NoiseDashError):
     """The database cannot be opened or written. Remedy: as the message says (disk, rights, file system)."""
 
 
+class TransferError(StoreError):
+    """Run files cannot be brought to or from NOISEDASH_STORAGE. Remedy: mend what the message names; it is retried."""
+
+
+class ClusterError(NoiseDashError):
+    """A Ray cluster cannot be started, reached or trusted. Remedy: as the message says (address, token, machine)."""
+
+
 class StorageError(NoiseDashError, OSError):
     """A file cannot be written (disk full, rights). Remedy: free the disk, then retry the job."""
 

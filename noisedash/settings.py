@@ -1,4 +1,4 @@
-"""Where things are kept: NOISEDASH_HOME (default ./cache) and NOISEDASH_DB (default SQLite in the home)."""
+"""Where things are kept: NOISEDASH_HOME (default ./cache), NOISEDASH_DB (default SQLite in the home), NOISEDASH_STORAGE."""
 
 import os
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ class Settings:
 
     home: Path
     database_url: str
+    storage: str | None = None
+    """Where run files are kept besides the home, for machines that do not share one: a folder or an fsspec URL."""
 
     @property
     def datasets(self) -> Path:
@@ -36,4 +38,8 @@ class Settings:
 def current_settings() -> Settings:
     """The settings of this process's environment."""
     home = Path(os.environ.get("NOISEDASH_HOME") or "cache").resolve()
-    return Settings(home, os.environ.get("NOISEDASH_DB") or f"sqlite:///{home / 'noisedash.db'}")
+    return Settings(
+        home,
+        os.environ.get("NOISEDASH_DB") or f"sqlite:///{home / 'noisedash.db'}",
+        os.environ.get("NOISEDASH_STORAGE") or None,
+    )
