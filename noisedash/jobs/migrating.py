@@ -56,7 +56,7 @@ def open_database(
 def revision(database: Database) -> str | None:
     """The revision of the database's tables, None where there are none."""
     with database.read() as transaction:
-        return _revision(transaction.connection)
+        return revision_of(transaction.connection)
 
 
 def upgrade(database: Database) -> Path | None:
@@ -66,7 +66,7 @@ def upgrade(database: Database) -> Path | None:
     """
     with database.write() as transaction:
         take_turn(transaction)
-        found = _revision(transaction.connection)
+        found = revision_of(transaction.connection)
         if found == REVISION:
             return None
         if found is None:
@@ -84,7 +84,7 @@ def upgrade(database: Database) -> Path | None:
 def _make_tables(database: Database) -> None:
     with database.write() as transaction:
         take_turn(transaction)
-        if _revision(transaction.connection) is None:  # another process may have been first
+        if revision_of(transaction.connection) is None:  # another process may have been first
             _create(transaction.connection)
 
 
@@ -95,7 +95,8 @@ def _create(connection: Connection) -> None:
     connection.execute(insert(alembic_version).values(version_num=REVISION))
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """`revision` by a connection that is open already; changes nothing."""
     tables = inspect(connection)
     if tables.has_table(alembic_version.name):
         return connection.scalar(select(alembic_version.c.version_num))
