@@ -8,7 +8,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
+from jobs_tools import close_stores, sqlite_url
 from postgres_server import PostgresServer
+
+from noisedash.jobs.store import Store
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -47,3 +50,38 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of this test session, on loopback."""
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """The URL of a PostgreSQL database that holds the tables, to be copied; nobody may be connected to it."""
+    url = postgres.new_database()
+    Store(url).close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new database without any table, of either kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'new.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a new database with its tables, which is also NOISEDASH_DB: such a test runs on both kinds."""
+    if request.param == "sqlite":
+        yield sqlite_url(own_home)
+        close_stores()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.new_database(request.getfixturevalue("postgres_template"))
+    monkeypatch.setenv("NOISEDASH_DB", url)
+    yield url
+    close_stores()
+    server.drop_database(url)

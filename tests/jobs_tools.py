@@ -10,7 +10,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlalchemy import delete
+
 from noisedash.jobs.protocol import Claim
+from noisedash.jobs.schema import metadata, schema_version
 from noisedash.jobs.store import Store
 from noisedash.jobs.supervisor import Command
 from noisedash.settings import Settings
@@ -41,7 +44,8 @@ def study(*numbers: int, name: str = "study") -> Study:
 
 
 def fake_command(mode: str) -> Command:
-    """A trainer that counts to 40 ('count'), stops answering ('deaf'), or ends at once ('crash')."""
+    """A trainer that counts to 40 ('count'), stops answering ('deaf') though it watches its lease ('silent'), ends at
+    once ('crash'), or finds no room on the disk ('full')."""
 
     def command(claim: Claim) -> list[str]:
         return [sys.executable, str(FAKE_TRAINER), str(claim.job_id), str(claim.token), mode]
@@ -98,8 +102,33 @@ def empty_database() -> bytes:
         return (Path(folder) / "noisedash.db").read_bytes()
 
 
-def a_store(home: Path, clock: Clock | None = None, lease_s: float = 20.0) -> Store:
+def a_store(where: Path | str, clock: Clock | None = None, lease_s: float = 20.0) -> Store:
+    """A store on a database's URL, or on SQLite in a home; `close_stores` closes it."""
+    store = Store(where if isinstance(where, str) else sqlite_url(where), clock=clock, lease_s=lease_s)
+    _opened.append(store)
+    return store
+
+
+def sqlite_url(home: Path) -> str:
+    """The URL of the SQLite database of a home; it is made, with its tables, where there is none."""
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "noisedash.db").exists():
         (home / "noisedash.db").write_bytes(empty_database())
-    return Store(f"sqlite:///{home / 'noisedash.db'}", clock=clock, lease_s=lease_s)
+    return f"sqlite:///{home / 'noisedash.db'}"
+
+
+def empty(store: Store) -> None:
+    """Remove all studies, jobs and workers."""
+    with store._database.write() as transaction:
+        for table in reversed(metadata.sorted_tables):
+            if table is not schema_version:
+                transaction.connection.execute(delete(table))
+
+
+def close_stores() -> None:
+    """Close what `a_store` has opened."""
+    while _opened:
+        _opened.pop().close()
+
+
+_opened: list[Store] = []

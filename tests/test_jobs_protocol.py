@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from jobs_tools import Clock, a_store, spec, study
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from jobs_tools import Clock, a_store, empty, spec, study
 
 from noisedash.errors import QueueError
 from noisedash.jobs.protocol import LEASE_S, MAX_ATTEMPTS, TRANSITIONS, Actor, Claim, Event, event_of_lost_trainer
@@ -23,9 +21,9 @@ DONE, FAILED, CANCELLED = JobState.DONE, JobState.FAILED, JobState.CANCELLED
 class Bench:
     """One job, brought into a state, and what can be done to it with the newest token that was ever handed out."""
 
-    def __init__(self, folder: Path, state: JobState, wanted: Wanted = Wanted.RUN, last_attempt: bool = False):
+    def __init__(self, database: str, state: JobState, wanted: Wanted = Wanted.RUN, last_attempt: bool = False):
         self.clock = Clock()
-        self.store = a_store(folder, self.clock)
+        self.store = a_store(database, self.clock)
         self.store.submit_study(study(1))
         self.token = 0
         for _ in range(MAX_ATTEMPTS - 1 if last_attempt else 0):
@@ -103,9 +101,9 @@ def expected_state(deed: str, state: JobState, wanted: Wanted, last_attempt: boo
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.parametrize(("state", "wanted", "last_attempt"), SITUATIONS)
 def test_every_deed_in_every_state(
-    tmp_path: Path, deed: str, state: JobState, wanted: Wanted, last_attempt: bool
+    database: str, deed: str, state: JobState, wanted: Wanted, last_attempt: bool
 ) -> None:
-    bench = Bench(tmp_path, state, wanted, last_attempt)
+    bench = Bench(database, state, wanted, last_attempt)
     before = bench.job
     assert (before.state, before.wanted) == (state, wanted)
     expected = expected_state(deed, state, wanted, last_attempt)
@@ -165,18 +163,15 @@ RUNS = st.integers(0, 4)
 class Queue(RuleBasedStateMachine):
     """Persons and workers do anything in any order; old claims are kept and tried again and again."""
 
+    store: Store
+    clock: Clock
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
-        self.clock = Clock()
-        self.store: Store = a_store(Path(self.folder.name), self.clock)
+        empty(self.store)
         self.claims: list[Claim] = []
         self.finished: list[str] = []
         self.submitted: set[str] = set()
-
-    def teardown(self) -> None:
-        self.store.close()
-        self.folder.cleanup()
 
     def valid(self, claim: Claim) -> bool:
         """By our own book: the newest claim of its job, which runs."""
@@ -274,11 +269,20 @@ class Queue(RuleBasedStateMachine):
             assert (job.worker == "") or job.state not in (QUEUED, PAUSED)
 
 
-Queue.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-TestQueue = Queue.TestCase
+def test_any_mixture_of_deeds(database: str) -> None:
+    clock = Clock()
+
+    class QueueHere(Queue):
+        """The queue in this test's database; each example begins with none of the rows before."""
+
+    QueueHere.store, QueueHere.clock = a_store(database, clock), clock
+    run_state_machine_as_test(
+        QueueHere,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

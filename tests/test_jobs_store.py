@@ -23,8 +23,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Store:
-    return a_store(tmp_path, clock)
+def store(database: str, clock: Clock) -> Store:
+    return a_store(database, clock)
 
 
 def claimed(store: Store) -> Claim:
@@ -394,7 +394,7 @@ class TestDatabase:
         with connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.close()
-        with pytest.raises(StoreError, match="made by a later NoiseDash .revision 9999"):
+        with pytest.raises(StoreError, match=r"made by a later NoiseDash \(revision 9999"):
             a_store(tmp_path)
 
     def test_a_locked_database_is_named_and_works_again(self, tmp_path: Path) -> None:
@@ -460,13 +460,12 @@ class TestDatabase:
     def test_the_file_system_is_that_of_the_deepest_mount(self) -> None:
         assert database.file_system_of(Path("/proc/self")) == "proc"
 
-    def test_three_processes_may_open_a_new_database_at_once(self, tmp_path: Path) -> None:
-        code = f"from noisedash.jobs.store import Store; print(len(Store('sqlite:///{tmp_path}/new.db').jobs()))"
+    def test_three_processes_may_open_a_new_database_at_once(self, new_database: str) -> None:
+        code = f"from noisedash.jobs.store import Store; print(len(Store({new_database!r}).jobs()))"
         processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)]
         assert [process.communicate()[0] for process in processes] == [b"0\n"] * 3
 
-    def test_threads_share_a_store(self, tmp_path: Path) -> None:
-        store = a_store(tmp_path)
+    def test_threads_share_a_store(self, store: Store) -> None:
         store.submit_study(study(*range(40)))
         with ThreadPoolExecutor(8) as pool:
             claims = list(pool.map(lambda _: claimed(store).job_id, range(40)))
@@ -477,8 +476,8 @@ class TestDatabase:
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
-def test_four_processes_claim_no_job_twice(tmp_path: Path) -> None:
-    store = a_store(tmp_path)
+def test_four_processes_claim_no_job_twice(database: str) -> None:
+    store = a_store(database)
     store.submit_study(study(*range(160)))
     code = (
         "import sys\n"
@@ -488,9 +487,9 @@ def test_four_processes_claim_no_job_twice(tmp_path: Path) -> None:
         "    store.finish(claim.job_id, claim.token)\n"
         "    print(claim.job_id)\n"
     )
-    url = f"sqlite:///{tmp_path / 'noisedash.db'}"
     workers = [
-        subprocess.Popen([sys.executable, "-c", code, url, str(n)], stdout=subprocess.PIPE, text=True) for n in range(4)
+        subprocess.Popen([sys.executable, "-c", code, database, str(n)], stdout=subprocess.PIPE, text=True)
+        for n in range(4)
     ]
     claims = [int(line) for worker in workers for line in worker.communicate()[0].split()]
     assert sorted(claims) == list(range(1, 161))

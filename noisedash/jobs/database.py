@@ -1,8 +1,8 @@
 """The one place that knows which database it is: opening, transactions, the database's clock.
 
 SQLite has one writer at a time, from its transaction's start. PostgreSQL has many (READ COMMITTED): who changes jobs
-there locks their rows first, in the order of their ids, and before that takes its turn (`take_turn`) where it needs one:
-so nobody waits in a circle.
+there takes its turn where it needs one (`take_turn`), and then locks their rows, in the order of their ids: so nobody
+waits in a circle.
 """
 
 import random

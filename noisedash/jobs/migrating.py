@@ -1,4 +1,4 @@
-"""Tables are made, and brought from one revision to the next. Alembic is imported only where something is to be done."""
+"""Tables are made and brought from one revision to the next. Alembic is imported only where something is to be done."""
 
 import contextlib
 import logging
