@@ -21,6 +21,7 @@ from dataset_files import make_voc, voc_object
 from jobs_tools import Clock, study
 from packaging.requirements import Requirement
 from postgres_server import PostgresServer
+from streamlit.testing.v1 import AppTest
 
 from noisedash.datasets.imagecache import Square, open_images
 from noisedash.datasets.registry import DatasetRegistry
@@ -32,9 +33,11 @@ from noisedash.jobs.doctor.findings import Finding, Verdict, ok, problem, secret
 from noisedash.jobs.doctor.lock_probe import holder
 from noisedash.jobs.doctor.machine import memory_limit, queue_tables, sqlite_lock
 from noisedash.jobs.doctor.probes import Answer, Driver, Torch, ask, driver_of, torch_of
+from noisedash.jobs.schema import REVISION, REVISIONS
 from noisedash.jobs.store import Store
 from noisedash.jobs.worker import only_worker
 from noisedash.settings import Settings, current_settings
+from noisedash.ui import machine
 from noisedash.ui.machine import Examinations
 from noisedash.weights import WeightsRegistry
 
@@ -143,7 +146,7 @@ def test_an_examination_that_hangs_is_ended(own_home: Path, monkeypatch: pytest.
     slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     slow.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(slow))
-    found = only(list(examine(current_settings(), within_s=2.0)))
+    found = only(list(examine(current_settings(), within_s=1.0)))
     assert found.verdict is PROBLEM
     wait_until(lambda: processes.state_of(int((tmp_path / "pid").read_text())) is None)
 
@@ -427,7 +430,7 @@ def test_a_broken_database_is_told(own_home: Path) -> None:
 
 def test_a_check_of_pages_that_takes_too_long_is_given_up(own_home: Path) -> None:
     store = stored(current_settings())
-    store.submit_study(study(*range(2000)))
+    store.submit_study(study(*range(300)))
     store.close()
     times = iter([0.0])
     found = only(sqlite.check_file(own_home / "noisedash.db", lambda: next(times, 1e9)))
@@ -470,18 +473,27 @@ def test_who_holds_the_lock_is_told(own_home: Path) -> None:
 # The queue's tables
 
 
-@pytest.mark.parametrize(("version", "verdict"), [(None, OK), (1, PROBLEM), (2, OK), (3, PROBLEM)])
-def test_versions_of_the_schema(version: int | None, verdict: Verdict) -> None:
-    assert queue.schema(version, 2, "The database").verdict is verdict
+@pytest.mark.parametrize(
+    ("found", "on_server", "verdict"),
+    [
+        (None, True, OK),
+        (REVISION, True, OK),
+        (REVISIONS[0], False, OK),
+        (REVISIONS[0], True, PROBLEM),
+        ("9999", False, PROBLEM),
+    ],
+)
+def test_revisions_of_the_schema(found: str | None, on_server: bool, verdict: Verdict) -> None:
+    assert queue.schema(found, on_server).verdict is verdict
 
 
 def test_a_database_of_another_version_is_told_and_not_migrated(own_home: Path) -> None:
     stored(current_settings()).close()
     with contextlib.closing(sqlite3.connect(own_home / "noisedash.db")) as connection, connection:
-        connection.execute("UPDATE schema_version SET version = 999")
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = (own_home / "noisedash.db").read_bytes()
     found = findings_of_tables(current_settings())
-    assert (found["schema"].verdict, "newer" in found["schema"].found) == (PROBLEM, True)
+    assert (found["schema"].verdict, "later" in found["schema"].found) == (PROBLEM, True)
     assert (own_home / "noisedash.db").read_bytes() == before
 
 
@@ -517,6 +529,12 @@ def test_jobs_whose_workers_are_gone(own_home: Path) -> None:
 def test_workers_without_a_sign_of_life(silent_s: float, host: str, state: str | None, verdict: Verdict) -> None:
     seen = [queue.SeenWorker(f"{host}:7", host, 7, 2, silent_s)]
     assert only(queue.vanished(seen, "here", lambda _pid: state)).verdict is verdict
+
+
+def test_a_worker_that_another_one_has_replaced_is_no_matter() -> None:
+    seen = [queue.SeenWorker("here:7", "here", 7, 2, 100.0), queue.SeenWorker("here:8", "here", 8, 2, 1.0)]
+    assert only(queue.vanished(seen, "here", lambda _pid: None)).verdict is OK
+    assert only(queue.vanished(seen, "here", lambda _pid: "stopped")).verdict is PROBLEM
 
 
 def test_runs_whose_dataset_is_not_here(own_home: Path) -> None:
@@ -555,10 +573,11 @@ def test_postgresql_up_and_down(own_home: Path) -> None:
         store.close()
         wrong = Settings(own_home, server.url(password="swordfish"))
         refused = only(queue_tables(wrong))
-        assert refused.verdict is PROBLEM
+        assert (refused.verdict, "refuses this user" in refused.found) == (PROBLEM, True)
         assert "swordfish" not in refused.found
         server.pause()
-        assert only(queue_tables(settings)).verdict is PROBLEM
+        gone = only(queue_tables(settings))
+        assert (gone.verdict, "does not answer" in gone.found) == (PROBLEM, True)
         server.resume()
     assert not own_home.exists()
 
@@ -735,7 +754,7 @@ def test_weights_that_are_torn(own_home: Path) -> None:
         ({}, None, OK),
         ({"RAY_AUTH_MODE": "token"}, 0o600, OK),
         ({"RAY_AUTH_MODE": "token"}, 0o644, PROBLEM),
-        ({"RAY_AUTH_MODE": "token"}, None, PROBLEM),
+        ({"RAY_AUTH_MODE": "token"}, None, WARNING),
         ({"RAY_AUTH_MODE": "disabled"}, None, PROBLEM),
         ({"RAY_ADDRESS": "10.0.0.1:6379"}, None, WARNING),
     ],
@@ -743,7 +762,6 @@ def test_weights_that_are_torn(own_home: Path) -> None:
 def test_the_token_of_ray(tmp_path: Path, environment, mode: int | None, verdict: Verdict) -> None:
     token = ray.token_file({}, tmp_path)
     if mode is not None:
-        token.parent.mkdir()
         token.write_text("a-secret-token")
         token.chmod(mode)
     found = only(ray.ray("2.60.0", environment, token))
@@ -776,6 +794,40 @@ def test_the_command_tells_problems_and_ends_with_one(own_home: Path) -> None:
     assert {"python", "packages", "GPU", "memory", "home", "worker", "datasets", "web"} <= set(verdicts)
     assert all(finding["remedy"] for finding in told["findings"] if finding["verdict"] != "ok")
     assert told["removed"] == []
+
+
+def page_of(findings: list[Finding], monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The section as a page of its own, after its examination."""
+    examinations = Examinations(lambda _settings: findings)
+    monkeypatch.setattr(machine, "_EXAMINATIONS", examinations)
+    wait_until(lambda: examinations.newest(current_settings()) is not None)
+
+    def script() -> None:
+        from noisedash.ui import machine
+
+        machine.render()
+
+    return AppTest.from_function(script).run()
+
+
+def test_the_page_shows_what_is_wrong_and_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = [
+        ok("cores", "There are 2."),
+        warning("worker", "It sleeps.", "Wake it: `kill -CONT 5`."),
+        problem("disk", "*Full* ![x](http://h/y).", "Empty it."),
+    ]
+    app = page_of(findings, monkeypatch)
+    assert not app.exception
+    assert [text.value for text in app.subheader] == ["This machine"]
+    assert "`kill -CONT 5`" in app.warning[0].value
+    assert r"\*Full\* \!\[x\]" in app.error[0].value
+    assert "cores" not in app.warning[0].value + app.error[0].value
+
+
+def test_the_page_is_silent_where_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page_of([ok("cores", "There are 2.")], monkeypatch)
+    assert not app.exception
+    assert [*app.subheader, *app.warning, *app.error] == []
 
 
 def test_the_page_waits_for_no_examination() -> None:

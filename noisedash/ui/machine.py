@@ -14,6 +14,8 @@ from noisedash.ui.layout import plain
 
 KEPT_S = 60.0
 TICK_S = 1.0
+_TOLD_ABOVE = ("queue",)
+"""Whether someone works on the queue is said beside the newest study."""
 
 
 class Examinations:
@@ -27,14 +29,17 @@ class Examinations:
         self._examine, self._clock = examine, clock
         self._lock = threading.Lock()
         self._found: dict[Settings, tuple[float, list[Finding]]] = {}
-        self._running: set[Settings] = set()
+        self._running = False
 
     def newest(self, settings: Settings) -> Sequence[Finding] | None:
-        """What was found last, None while nothing was; begins a new examination where that is over a minute old."""
+        """What was found last, None while nothing was; begins a new examination where that is over a minute old.
+
+        One runs at a time.
+        """
         with self._lock:
             found = self._found.get(settings)
-            if settings not in self._running and (found is None or self._clock() - found[0] > KEPT_S):
-                self._running.add(settings)
+            if not self._running and (found is None or self._clock() - found[0] > KEPT_S):
+                self._running = True
                 threading.Thread(target=self._run, args=(settings,), name="doctor", daemon=True).start()
         return found[1] if found else None
 
@@ -45,7 +50,7 @@ class Examinations:
         finally:
             with self._lock:
                 self._found[settings] = self._clock(), findings
-                self._running.discard(settings)
+                self._running = False
 
 
 _EXAMINATIONS = Examinations()
@@ -57,13 +62,18 @@ def render() -> None:
     if findings is None:
         st.fragment(_wait, run_every=TICK_S)()
         return
-    wrong = [finding for finding in findings if finding.verdict is not Verdict.OK]
+    wrong = [finding for finding in findings if finding.verdict is not Verdict.OK and finding.name not in _TOLD_ABOVE]
     if not wrong:
         return
     st.subheader("This machine", anchor=False)
-    for finding in sorted(wrong, key=lambda finding: finding.verdict is not Verdict.PROBLEM):
-        show, icon = _BOXES[finding.verdict]
-        show(f"**{plain(finding.name)}**: {in_markdown(finding.found)} {in_markdown(finding.remedy)}", icon=icon)
+    for verdict, (show, icon) in _BOXES.items():
+        lines = [_line(finding) for finding in wrong if finding.verdict is verdict]
+        if lines:
+            show("\n".join(lines), icon=icon)
+
+
+def _line(finding: Finding) -> str:
+    return f"- **{plain(finding.name)}**: {in_markdown(finding.found)} {in_markdown(finding.remedy)}"
 
 
 def _wait() -> None:
@@ -88,6 +98,6 @@ def _escaped(text: str) -> str:
 
 
 _BOXES: dict[Verdict, tuple[Callable[..., object], str]] = {
-    Verdict.WARNING: (st.warning, ":material/warning:"),
     Verdict.PROBLEM: (st.error, ":material/error:"),
+    Verdict.WARNING: (st.warning, ":material/warning:"),
 }

@@ -24,5 +24,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # nobody listens any more
+        os._exit(1)
     os._exit(0)

@@ -46,8 +46,7 @@ def _dataset(registry: DatasetRegistry, name: str) -> list[Finding]:
 def weights(registry: WeightsRegistry) -> list[Finding]:
     """Weights files that are torn, or none of ours."""
     wrong = [
-        problem("weights", sentence, "Import the network again, or remove the file.")
-        for sentence in registry.problems()
+        problem("weights", sentence, "Remove the file where it is not needed.") for sentence in registry.problems()
     ]
     return wrong or [ok("weights", f"{len(registry.list())} files, all whole.")]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ def examine(settings: Settings, within_s: float = WITHIN_S) -> Iterator[Finding]
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
+            start_new_session=True,
         )
         assert process.stdout is not None
         try:
@@ -51,7 +53,8 @@ def examine(settings: Settings, within_s: float = WITHIN_S) -> Iterator[Finding]
                 lines = said.read().strip().splitlines()
                 yield _unfinished(f"It ended early{f' ({lines[-1][:200]})' if lines else ''}.")
         finally:
-            process.kill()
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.stdout.close()
             with suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk cannot even be killed
                 process.wait(1.0)

@@ -23,6 +23,7 @@ def half_written(settings: Settings, now: float, old_s: float = OLD_S) -> list[P
         *settings.runs.glob("*/.spec.*"),
         *settings.runs.glob("*/attempt-*/.*"),
         *settings.weights.glob(".adding-*"),
+        *settings.home.glob("*.unfinished"),
         *settings.datasets.glob(f"{ASIDE}*"),
         *settings.images.glob(f"{ASIDE}*"),
     ]

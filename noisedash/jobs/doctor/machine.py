@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
@@ -21,8 +22,10 @@ from noisedash.jobs.doctor import data, devices, disk, leftovers, packages, post
 from noisedash.jobs.doctor.checks import Check
 from noisedash.jobs.doctor.findings import UNREADABLE_URL, Finding, ok, problem, warning
 from noisedash.jobs.doctor.probes import ask, ask_driver, ask_torch
-from noisedash.jobs.schema import SCHEMA_VERSION, runs, schema_version
+from noisedash.jobs.migrating import revision_of
+from noisedash.jobs.schema import REVISION, runs
 from noisedash.jobs.slots import cpu_cores, slots_of_machine, visible_gpus
+from noisedash.jobs.trouble import in_plain_words, where_is
 from noisedash.settings import Settings
 from noisedash.weights import WeightsRegistry
 
@@ -49,7 +52,7 @@ def checks_of(settings: Settings, environment: Mapping[str, str]) -> list[Check]
         Check("datasets", lambda: data.datasets(DatasetRegistry(settings)), 30.0),
         Check("weights", lambda: data.weights(WeightsRegistry(settings)), 30.0),
         Check("web", lambda: processes.web(processes.listeners(PORT), PORT)),
-        Check("Ray", partial(ray_here, environment)),
+        Check("Ray", partial(ray_here, settings, environment)),
     ]
 
 
@@ -130,9 +133,9 @@ def decoded_images(settings: Settings) -> list[Finding]:
     return [leftovers.decoded_images(found, leftovers.size_of(found))]
 
 
-def ray_here(environment: Mapping[str, str]) -> list[Finding]:
+def ray_here(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
     """Ray's version and its token."""
-    return ray.ray(packages.installed_version("ray"), environment, ray.token_file(environment, Path.home()))
+    return ray.ray(packages.installed_version("ray"), environment, ray.token_file(environment, settings.home))
 
 
 def _database_checks(settings: Settings) -> list[Check]:
@@ -181,23 +184,17 @@ def queue_tables(settings: Settings) -> list[Finding]:
                 "Write it as postgresql+psycopg://user:password@host/name, and install `noisedash[postgres]`.",
             )
         ]
-    except (SQLAlchemyError, OSError) as error:
-        return [
-            problem(
-                "queue",
-                f"The queue cannot be read ({_line(error)}).",
-                "See that the database is up, and that host, port, name and user in NOISEDASH_DB are right.",
-            )
-        ]
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        found, _, remedy = in_plain_words(error, where_is(make_url(settings.database_url))).partition("; ")
+        mend = f"{remedy[:1].upper()}{remedy[1:]}" or "See that NOISEDASH_DB is right and its database whole."
+        return [problem("queue", f"{found.rstrip('.')}.", mend)]
 
 
 def _of_tables(connection: Connection, settings: Settings) -> list[Finding]:
     on_server = connection.dialect.name == "postgresql"
-    if not queue.has_tables(connection):
-        return [queue.schema(None, SCHEMA_VERSION, "The database")]
-    found = connection.scalar(select(schema_version.c.version))
-    schema = queue.schema(found, SCHEMA_VERSION, "The database")
-    if schema.remedy:
+    found = revision_of(connection)
+    schema = queue.schema(found, on_server)
+    if found != REVISION:
         return [schema]
     now = postgres.now(connection) if on_server else time.time()
     seen, running = queue.seen_workers(connection, now), queue.running_jobs(connection, now)

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, func, inspect, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, func, make_url, select
 from sqlalchemy.engine import URL
 
 from noisedash.jobs.doctor.findings import Finding, ok, problem, warning
 from noisedash.jobs.doctor.sqlite import open_read_only
 from noisedash.jobs.protocol import HEARTBEAT_S
-from noisedash.jobs.schema import jobs, runs, workers
+from noisedash.jobs.schema import REVISION, REVISIONS, jobs, runs, workers
 from noisedash.records import JobState
 from noisedash.spec import FromWeights, RunSpec
 
@@ -74,11 +74,6 @@ class SeenWorker:
     silent_s: float
 
 
-def has_tables(connection: Connection) -> bool:
-    """Whether NoiseDash's tables are there."""
-    return inspect(connection).has_table(jobs.name)
-
-
 def running_jobs(connection: Connection, now: float) -> list[RunningJob]:
     """The jobs that run."""
     found = connection.execute(
@@ -94,23 +89,22 @@ def seen_workers(connection: Connection, now: float) -> list[SeenWorker]:
     return [SeenWorker(row.name, row.host, row.pid, row.slots, now - row.seen_at) for row in found]
 
 
-def schema(version: int | None, expected: int, where: str) -> Finding:
-    """The schema's version in the database (None: no tables yet) against this NoiseDash's."""
-    if version is None:
+def schema(found: str | None, on_server: bool) -> Finding:
+    """The revision of the tables (None: there are none yet) against this NoiseDash's."""
+    if found is None:
         return ok("schema", "There are no tables yet; the first command makes them.")
-    if version > expected:
+    if found == REVISION:
+        return ok("schema", f"The tables are those of this NoiseDash (revision {REVISION}).")
+    if found not in REVISIONS:
         return problem(
             "schema",
-            f"{where} was made by a newer NoiseDash (schema {version}, this one works with {expected}).",
-            "Install that NoiseDash here, too, or set NOISEDASH_HOME to another folder.",
+            f"The database was made by a later NoiseDash (revision {found}, this one works with {REVISION}).",
+            "Update NoiseDash, or name another NOISEDASH_HOME or NOISEDASH_DB.",
         )
-    if version < expected:
-        return problem(
-            "schema",
-            f"{where} was made by an older NoiseDash (schema {version}, this one works with {expected}).",
-            "Use the NoiseDash that made it, or set NOISEDASH_HOME to another folder.",
-        )
-    return ok("schema", f"It is the one that this NoiseDash works with ({expected}).")
+    told = f"The database is of an earlier NoiseDash (revision {found}, this one works with {REVISION})"
+    if on_server:
+        return problem("schema", f"{told}.", "Stop its workers, then run `noisedash db upgrade` once.")
+    return ok("schema", f"{told}; the next command that uses it keeps a copy and upgrades it.")
 
 
 def leases(running: Sequence[RunningJob], seen: Sequence[SeenWorker]) -> Finding:
@@ -118,21 +112,28 @@ def leases(running: Sequence[RunningJob], seen: Sequence[SeenWorker]) -> Finding
     overdue = [job for job in running if job.overdue_s > _OVERDUE_S]
     if not overdue:
         return ok("running jobs", f"{len(running)} run, each with a worker that looks after it.")
-    told = f"{_jobs_told([job.job_id for job in overdue])} by the database, but no worker looks after them"
+    told = f"{_jobs_told([job.job_id for job in overdue])} by the database, with no worker to look after them"
+    told = told.replace("them", "it") if len(overdue) == 1 else told
     if any(worker.silent_s < _VANISHED_S for worker in seen):
         return problem(
             "running jobs",
             f"{told}, and the workers that are there do not take them back.",
             "Restart the workers; see their output for what keeps them from writing the database.",
         )
-    return warning("running jobs", f"{told}.", "Start a worker (`noisedash worker`): it takes them up where they were.")
+    return warning(
+        "running jobs", f"{told}.", "Start a worker (`noisedash worker`), which goes on from the last checkpoint."
+    )
 
 
 def vanished(seen: Sequence[SeenWorker], host: str, state_of: Callable[[int], str | None]) -> list[Finding]:
-    """Workers that gave no sign of life lately. `state_of` gives a local process's state, None where it is gone."""
+    """Workers that gave no sign of life lately, on machines where no other does, and those that are stopped.
+
+    `state_of` gives a local process's state, None where it is gone.
+    """
     findings = []
+    replaced = {worker.host for worker in seen if worker.silent_s <= _VANISHED_S}
     for worker in seen:
-        if worker.silent_s <= _VANISHED_S:
+        if worker.silent_s <= _VANISHED_S or (worker.host in replaced and state_of(worker.pid) != "stopped"):
             continue
         told = f"Worker {worker.name} gave no sign of life for {ago(worker.silent_s)}"
         state = state_of(worker.pid) if worker.host == host else None

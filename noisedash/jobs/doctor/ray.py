@@ -11,9 +11,9 @@ MODE = "RAY_AUTH_MODE"
 TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
 
 
-def token_file(environment: Mapping[str, str], user_home: Path) -> Path:
-    """Where Ray looks for its token."""
-    return Path(environment.get(TOKEN_FILE) or user_home / ".ray" / "auth_token")
+def token_file(environment: Mapping[str, str], home: Path) -> Path:
+    """Where the token is kept."""
+    return Path(environment.get(TOKEN_FILE) or home / "ray-token")
 
 
 def ray(version: str | None, environment: Mapping[str, str], token: Path) -> list[Finding]:
@@ -42,10 +42,10 @@ def ray(version: str | None, environment: Mapping[str, str], token: Path) -> lis
             )
     elif mode == "token" and not environment.get("RAY_AUTH_TOKEN"):
         findings.append(
-            problem(
+            warning(
                 NAME,
-                f"{MODE} is token, but there is none in {token}.",
-                "Start the worker that places on Ray here, or copy the file.",
+                f"{MODE} is token, but there is none in {token} yet.",
+                "Copy the file from the machine of the cluster's head.",
             )
         )
     return findings or [ok(NAME, f"Ray {version}; its token, where there is one, is this user's alone.")]

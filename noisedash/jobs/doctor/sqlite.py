@@ -60,7 +60,7 @@ def _pages_once(path: Path, clock: Callable[[], float]) -> Finding:
     deadline = clock() + QUICK_CHECK_S
     try:
         with open_read_only(path) as connection:
-            connection.set_progress_handler(lambda: clock() > deadline, 20_000)
+            connection.set_progress_handler(lambda: clock() > deadline, 1_000)
             said = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError as error:
         if "interrupt" in str(error):
