@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from noisedash.frozen import AddedLater as AddedLater
@@ -67,6 +67,60 @@ class SsdMobileNetV1(Frozen):
     repeated_blocks: int = Field(default=5, ge=1, le=5)
     class_prior: float = Field(default=0.5, gt=0, lt=1)
     batch_norm_decay: float = Field(default=0.9997, ge=0, lt=1)
+
+
+class Ssd300Vgg16(Frozen):
+    """torchvision's ssd300_vgg16 (Liu et al. 2016), with a sigmoid for each class; no batch norm, 300 px only."""
+
+    kind: Literal["ssd300_vgg16"] = "ssd300_vgg16"
+    input_side: Literal[300] = 300
+    class_prior: float = Field(default=0.01, gt=0, lt=1)
+
+
+class SsdLiteMobileNetV3(Frozen):
+    """torchvision's ssdlite320_mobilenet_v3_large (Howard et al. 2019), with a sigmoid for each class."""
+
+    kind: Literal["ssdlite320_mobilenet_v3_large"] = "ssdlite320_mobilenet_v3_large"
+    input_side: int = Field(default=320, ge=96, le=512)
+    class_prior: float = Field(default=0.01, gt=0, lt=1)
+    frozen_batch_norm: bool = False
+
+
+class RetinaNetResNet50(Frozen):
+    """torchvision's retinanet_resnet50_fpn (Lin et al. 2017); anchors of 32 px and more, whatever the input's side.
+
+    `frozen_batch_norm` keeps the backbone's batch norm at the statistics it starts with, as is usual for pretrained
+    weights and small batches; from scratch it would leave the backbone without any normalisation.
+    """
+
+    kind: Literal["retinanet_resnet50_fpn"] = "retinanet_resnet50_fpn"
+    input_side: int = Field(default=512, ge=96, le=1024)
+    class_prior: float = Field(default=0.01, gt=0, lt=1)
+    frozen_batch_norm: bool = False
+
+
+TorchvisionDetector = Ssd300Vgg16 | SsdLiteMobileNetV3 | RetinaNetResNet50
+
+
+def _kind_of_detector(values: object) -> object:
+    """The kind that a detector's values name; specs were written without it while there was one."""
+    if isinstance(values, Mapping):
+        return values.get("kind", "ssd_mobilenet_v1")
+    return getattr(values, "kind", None)
+
+
+DetectorSpec = Annotated[
+    Annotated[SsdMobileNetV1, Tag("ssd_mobilenet_v1")]
+    | Annotated[Ssd300Vgg16, Tag("ssd300_vgg16")]
+    | Annotated[SsdLiteMobileNetV3, Tag("ssdlite320_mobilenet_v3_large")]
+    | Annotated[RetinaNetResNet50, Tag("retinanet_resnet50_fpn")],
+    Discriminator(
+        _kind_of_detector,
+        custom_error_type="detector_kind",
+        custom_error_message="kind should be ssd_mobilenet_v1, ssd300_vgg16, ssdlite320_mobilenet_v3_large or "
+        "retinanet_resnet50_fpn",
+    ),
+]
 
 
 class FromScratch(Frozen):
@@ -189,7 +243,7 @@ class RunSpec(Frozen):
     version: Literal[1] = 1
     data: DataSpec
     noise: NoiseRecipe = NoiseRecipe()
-    detector: SsdMobileNetV1 = SsdMobileNetV1()
+    detector: DetectorSpec = SsdMobileNetV1()
     initial: InitialWeights = FromScratch()
     loss: Loss
     optimizer: Optimizer = RmsPropTf()
@@ -205,6 +259,17 @@ class RunSpec(Frozen):
 def parse_run_spec(values: Mapping[str, Any], where: str) -> RunSpec:
     """The RunSpec of a mapping. Raises SpecError with every problem of it in one message that names `where`."""
     return parse(RunSpec, values, where)
+
+
+def detector_label(detector: DetectorSpec) -> str:
+    """A short name for people, equal for all networks whose weights fit each other.
+
+    >>> detector_label(SsdMobileNetV1(depth_multiplier=0.75)), detector_label(Ssd300Vgg16())
+    ('ssd_mobilenet_v1 x 0.75', 'ssd300_vgg16')
+    """
+    if isinstance(detector, SsdMobileNetV1):
+        return f"{detector.kind} x {detector.depth_multiplier:g}"
+    return detector.kind
 
 
 def loss_label(loss: CrossEntropy | Focal) -> str:

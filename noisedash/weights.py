@@ -15,7 +15,7 @@ from typing import Any
 
 from noisedash.errors import NotFoundError, SpecError, StorageError, WeightsError
 from noisedash.settings import Settings
-from noisedash.spec import SsdMobileNetV1, parse
+from noisedash.spec import DetectorSpec, Frozen, parse
 
 FORMAT = "noisedash-weights-1"
 BUILT_IN = Path(__file__).parent / "pretrained"
@@ -26,11 +26,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LONGEST_HEADER = 16 * 2**20
 
 
+class _Network(Frozen):
+    detector: DetectorSpec
+
+
 @dataclass(frozen=True)
 class WeightsInfo:
     """What a weights file says of itself."""
 
-    detector: SsdMobileNetV1
+    detector: DetectorSpec
     classes: tuple[str, ...]
     source: str
     """Where the weights come from, for people."""
@@ -58,7 +62,7 @@ class WeightsRecord:
     name: str
     sha256: str
     path: Path
-    detector: SsdMobileNetV1
+    detector: DetectorSpec
     classes: tuple[str, ...]
     source: str
     licence: str
@@ -130,7 +134,7 @@ def read_info(path: Path) -> WeightsInfo:
         said = json.loads(metadata[_ENTRY])
         if said["format"] != FORMAT:
             raise WeightsError(f"{path} is of another version ({said['format']}); import the network again.")
-        detector = parse(SsdMobileNetV1, said["detector"], str(path))
+        detector = parse(_Network, {"detector": said["detector"]}, str(path)).detector
         classes = tuple(str(name) for name in said["classes"])
         return WeightsInfo(
             detector, classes, str(said["source"]), str(said["licence"]), bool(said["batch_norm_folded"])

@@ -110,7 +110,7 @@ def test_a_network_with_more_blocks_starts_those_afresh(registry: WeightsRegistr
 
 def test_weights_of_another_depth_are_refused(record: WeightsRecord, registry: WeightsRegistry) -> None:
     model = SsdMobileNet(SsdMobileNetV1(input_side=96, depth_multiplier=0.5), 3)
-    with pytest.raises(WeightsError, match=r"'toy' are of a network of depth multiplier 0\.25.*detector's is 0\.5"):
+    with pytest.raises(WeightsError, match=r"'toy' are of ssd_mobilenet_v1 x 0\.25, .* is ssd_mobilenet_v1 x 0\.5;"):
         initialise(model, FromWeights(sha256=record.sha256), CLASSES, registry)
 
 

@@ -12,6 +12,7 @@ from noisedash.errors import NotFoundError
 from noisedash.jobs.runfolder import newest_attempt
 from noisedash.records import JobState
 from noisedash.settings import current_settings
+from noisedash.spec import detector_label
 from noisedash.weights import WeightsRecord
 
 app = typer.Typer(no_args_is_help=True, help="Initial weights: import, keep, list.")
@@ -28,11 +29,11 @@ def list_weights(as_json: AsJson = False) -> None:
     for problem in registry.problems():
         typer.echo(f"Warning: {problem}", err=True)
     say_table(
-        ["name", "depth", "input", "classes", "SHA-256", "source"],
+        ["name", "network", "input", "classes", "SHA-256", "source"],
         [
             (
                 record.name,
-                f"{record.detector.depth_multiplier:g}",
+                detector_label(record.detector),
                 f"{record.detector.input_side} px",
                 len(record.classes),
                 record.sha256[:12],
@@ -84,7 +85,7 @@ def tell(record: WeightsRecord, as_json: bool) -> None:
         say_json(weights_fields(record))
         return
     say(
-        f"Weights {record.name}: depth multiplier {record.detector.depth_multiplier:g}, "
+        f"Weights {record.name}: {detector_label(record.detector)}, "
         f"{len(record.classes)} classes, SHA-256 {record.sha256}."
     )
 

@@ -10,11 +10,11 @@ set such that the network stays what it was (.39 with the batch's statistics).
 import torch
 from torch import Tensor, nn
 
-from noisedash.detector.ssd import SsdMobileNet
+from noisedash.detector.network import Detector
 
 
 @torch.no_grad()
-def calibrate_batch_norm(model: SsdMobileNet, images: Tensor) -> None:
+def calibrate_batch_norm(model: Detector, images: Tensor) -> None:
     """Set each batch norm to the mean and variance of its input over images (B, 3, S, S), keeping its output.
 
     What the network computes in evaluation stays the same up to rounding. 32 images or more make it useful: the last

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-_CENTRE_SCALE, _SIZE_SCALE = 10.0, 5.0
+CENTRE_SCALE, SIZE_SCALE = 10.0, 5.0
 _SMALLEST_SIDE = 1e-8
 _LARGEST_LOG_SIZE = math.log(1000 / 16)
 
@@ -23,8 +23,8 @@ def encode(boxes_xyxy: Tensor, anchors_xyxy: Tensor) -> Tensor:
     """
     centre_xy, size_wh = _centre_and_size(boxes_xyxy)
     anchor_xy, anchor_wh = _centre_and_size(anchors_xyxy)
-    offset = (centre_xy - anchor_xy) / anchor_wh * _CENTRE_SCALE
-    log_size = (size_wh.clamp(min=_SMALLEST_SIDE) / anchor_wh).log() * _SIZE_SCALE
+    offset = (centre_xy - anchor_xy) / anchor_wh * CENTRE_SCALE
+    log_size = (size_wh.clamp(min=_SMALLEST_SIDE) / anchor_wh).log() * SIZE_SCALE
     return torch.cat([offset, log_size], dim=-1)
 
 
@@ -38,8 +38,8 @@ def decode(deltas: Tensor, anchors_xyxy: Tensor) -> Tensor:
     True
     """
     anchor_xy, anchor_wh = _centre_and_size(anchors_xyxy)
-    centre_xy = deltas[..., :2] / _CENTRE_SCALE * anchor_wh + anchor_xy
-    size_wh = (deltas[..., 2:] / _SIZE_SCALE).clamp(max=_LARGEST_LOG_SIZE).exp() * anchor_wh
+    centre_xy = deltas[..., :2] / CENTRE_SCALE * anchor_wh + anchor_xy
+    size_wh = (deltas[..., 2:] / SIZE_SCALE).clamp(max=_LARGEST_LOG_SIZE).exp() * anchor_wh
     return torch.cat([centre_xy - size_wh / 2, centre_xy + size_wh / 2], dim=-1)
 
 

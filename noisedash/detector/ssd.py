@@ -5,13 +5,14 @@ feature maps, two from the backbone and four from extra layers, and 1x1 heads. T
 """
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from noisedash.detector.anchors import anchor_shapes, anchors
 from noisedash.detector.mobilenet import ConvBatchNorm, MobileNetV1, scaled_depth
+from noisedash.detector.network import Detector
 from noisedash.spec import SsdMobileNetV1
 
 EXTRA_DEPTHS = (512, 256, 256, 128)
@@ -34,11 +35,10 @@ class ExtraLayer(nn.Module):
         return shrunk
 
 
-class SsdMobileNet(nn.Module):
+class SsdMobileNet(Detector):
     """The detector of a spec for so many classes, its weights drawn from a seed.
 
-    `anchors` is (A, 4) xyxy normalised. The same seed gives the same weights whatever the state of torch's generator,
-    which is left as it was. Parameters are in channels_last, the faster layout; images may come in either.
+    Parameters are in channels_last, the faster layout; images may come in either.
 
     >>> model = SsdMobileNet(SsdMobileNetV1(input_side=96, depth_multiplier=0.25), classes=7)
     >>> logits, deltas = model(torch.zeros(2, 3, 96, 96))
@@ -46,11 +46,11 @@ class SsdMobileNet(nn.Module):
     ((2, 204, 7), (2, 204, 4))
     """
 
-    anchors: Tensor
+    class_head: ClassVar[str] = "class_heads."
+    spec: SsdMobileNetV1
 
     def __init__(self, spec: SsdMobileNetV1, classes: int, seed: int = 0) -> None:
-        super().__init__()
-        self.spec, self.classes = spec, classes
+        super().__init__(spec, classes)
         with torch.random.fork_rng(devices=[]):
             self._build()
         self._draw(torch.Generator().manual_seed(seed))

@@ -10,12 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from noisedash.detector.ssd import SsdMobileNet
+from noisedash.detector.build import build_detector
+from noisedash.detector.network import Detector
 from noisedash.errors import StorageError, WeightsError
-from noisedash.spec import FromWeights, InitialWeights
+from noisedash.spec import FromWeights, InitialWeights, detector_label
 from noisedash.weights import WeightsInfo, WeightsRegistry, read_info
-
-_CLASS_HEAD = "class_heads."
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Loaded:
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
     """What keeps the values drawn from the seed."""
+    class_head_taken: bool
     batch_norm_folded: bool
     """True where the network then needs `calibrate_batch_norm` before it is trained."""
 
@@ -34,14 +34,13 @@ class Loaded:
         """One line for a log."""
         if not self.taken:
             return "All weights are drawn from the seed."
-        head = any(name.startswith(_CLASS_HEAD) for name in self.taken)
         return (
             f"{len(self.taken)} tensors are taken from {self.source or 'the weights file'}, {len(self.fresh)} are "
-            f"drawn from the seed; the class head is {'taken' if head else 'new'}."
+            f"drawn from the seed; the class head is {'taken' if self.class_head_taken else 'new'}."
         )
 
 
-def save_weights(path: Path, model: SsdMobileNet, classes: Sequence[str], source: str, licence: str) -> None:
+def save_weights(path: Path, model: Detector, classes: Sequence[str], source: str, licence: str) -> None:
     """Write the network's weights as a file that the registry reads; written aside and renamed.
 
     `classes` are the names of its outputs in order. Raises StorageError where the file cannot be written.
@@ -77,10 +76,10 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
         raise WeightsError(f"The weights {path} cannot be read ({error}); import the network again.") from None
 
 
-def build(path: Path) -> SsdMobileNet:
+def build(path: Path) -> Detector:
     """The very network that a weights file holds, in evaluation mode. Raises WeightsError."""
     tensors, info = load_weights(path)
-    model = SsdMobileNet(info.detector, len(info.classes))
+    model = build_detector(info.detector, len(info.classes))
     wrong = [name for name, value in model.state_dict().items() if _shape(tensors, name) != tuple(value.shape)]
     if wrong:
         raise WeightsError(f"{path} does not hold the network that it names (first difference: {wrong[0]}).")
@@ -88,9 +87,7 @@ def build(path: Path) -> SsdMobileNet:
     return model.eval()
 
 
-def initialise(
-    model: SsdMobileNet, initial: InitialWeights, classes: Sequence[str], registry: WeightsRegistry
-) -> Loaded:
+def initialise(model: Detector, initial: InitialWeights, classes: Sequence[str], registry: WeightsRegistry) -> Loaded:
     """Give a fresh network its initial weights; what does not fit keeps the values of the network's seed.
 
     Tensors are taken by name where their shapes are equal: so the box heads are, whatever the classes. The class head
@@ -98,26 +95,27 @@ def initialise(
     Raises NotFoundError where the weights are not at hand, WeightsError where their network is too different.
     """
     if not isinstance(initial, FromWeights):
-        return Loaded("", (), tuple(model.state_dict()), batch_norm_folded=False)
+        return Loaded("", (), tuple(model.state_dict()), class_head_taken=False, batch_norm_folded=False)
     record = registry.find(initial.sha256)
     tensors, info = load_weights(record.path)
-    if info.detector.depth_multiplier != model.spec.depth_multiplier:
+    if detector_label(info.detector) != detector_label(model.spec):
         raise WeightsError(
-            f"The weights '{record.name}' are of a network of depth multiplier {info.detector.depth_multiplier:g}, and "
-            f"the detector's is {model.spec.depth_multiplier:g}; choose weights and detector of the same depth."
+            f"The weights '{record.name}' are of {detector_label(info.detector)}, and the detector is "
+            f"{detector_label(model.spec)}; choose weights and detector of the same network."
         )
     keep_head = tuple(classes) == info.classes and not initial.reset_class_head
     own = model.state_dict()
     taken = tuple(
         name
         for name, value in own.items()
-        if _shape(tensors, name) == tuple(value.shape) and (keep_head or not name.startswith(_CLASS_HEAD))
+        if _shape(tensors, name) == tuple(value.shape) and (keep_head or not name.startswith(model.class_head))
     )
     with torch.no_grad():
         for name in taken:
             own[name].copy_(tensors[name])
     fresh = tuple(name for name in own if name not in taken)
-    return Loaded(info.source, taken, fresh, info.batch_norm_folded)
+    head_taken = any(name.startswith(model.class_head) for name in taken)
+    return Loaded(info.source, taken, fresh, head_taken, info.batch_norm_folded)
 
 
 def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from noisedash.datasets.dataset import Dataset, DecodedRows
+from noisedash.detector.network import Detector
 from noisedash.detector.postprocess import Detections, postprocess
-from noisedash.detector.ssd import SsdMobileNet
 from noisedash.evaluation.records import Predictions
 from noisedash.spec import EvaluationSpec
 
 
 @torch.no_grad()
 def predict(
-    model: SsdMobileNet,
+    model: Detector,
     dataset: Dataset,
     images: DecodedRows,
     spec: EvaluationSpec,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from noisedash.spec import SsdMobileNetV1
+from noisedash.spec import DetectorSpec, SsdMobileNetV1
 
 _CLASSES = 20
 """The heads' share hardly matters, so it is counted for so many classes."""
@@ -18,12 +18,23 @@ class Convolution:
     per_output: int
 
 
-def multiply_adds(spec: SsdMobileNetV1) -> int:
+_BILLIONS_AT_SIDE = {
+    "ssd300_vgg16": (31.32, 300),
+    "ssdlite320_mobilenet_v3_large": (0.44, 320),
+    "retinanet_resnet50_fpn": (53.97, 512),
+}
+"""Of torchvision's networks, as torch.utils.flop_counter counts them at a side, for `_CLASSES` classes."""
+
+
+def multiply_adds(spec: DetectorSpec) -> int:
     """Multiply-adds of the convolutions in one forward pass of one image.
 
     >>> round(multiply_adds(SsdMobileNetV1()) / 1e9, 2)
     1.15
     """
+    if not isinstance(spec, SsdMobileNetV1):
+        billions, side = _BILLIONS_AT_SIDE[spec.kind]
+        return round(billions * 1e9 * (spec.input_side / side) ** 2)
     return sum(layer.depth_out * layer.side**2 * layer.per_output for layer in _convolutions(spec))
 
 

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Literal
 
 from noisedash.records import JobRecord, JobState
-from noisedash.spec import RunSpec, SsdMobileNetV1
+from noisedash.spec import DetectorSpec, RunSpec
 from noisedash.studies.cost import multiply_adds
 
 SECONDS_PER_MULTIPLY_ADD = 7.42e-11
@@ -38,7 +38,7 @@ _SOURCES: tuple[Source, ...] = ("measured", "scaled", "formula")
 class Speed:
     """Training images a second that a run reached."""
 
-    detector: SsdMobileNetV1
+    detector: DetectorSpec
     batch_size: int
     images_per_s: float
 
@@ -85,12 +85,12 @@ def estimate(
     return Estimate(max(ends, default=0.0), min(ends, default=0.0), _SOURCES[certainty])
 
 
-def _kind(spec: RunSpec) -> tuple[SsdMobileNetV1, int]:
+def _kind(spec: RunSpec) -> tuple[DetectorSpec, int]:
     return spec.detector, spec.training.batch_size
 
 
 def images_per_s(
-    detector: SsdMobileNetV1, batch_size: int, threads: int, speeds: Sequence[Speed] = ()
+    detector: DetectorSpec, batch_size: int, threads: int, speeds: Sequence[Speed] = ()
 ) -> tuple[float, Source]:
     """Training images a second of one run, and where that is from.
 
@@ -109,7 +109,7 @@ def images_per_s(
 
 
 @lru_cache(maxsize=1024)
-def formula_images_per_s(detector: SsdMobileNetV1, threads: int) -> float:
+def formula_images_per_s(detector: DetectorSpec, threads: int) -> float:
     """Training images a second on a CPU such as that of the fit.
 
     >>> round(formula_images_per_s(SsdMobileNetV1(), threads=2), 1)
