@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from noisedash.errors import StaleTokenError
+from noisedash.jobs.lease import LeaseWatch, end_this_process
 from noisedash.jobs.processes import die_with_supervisor
+from noisedash.jobs.protocol import TrainerExit
 from noisedash.jobs.runfolder import run_folder
 from noisedash.jobs.store import Store
 from noisedash.records import Progress
@@ -26,6 +28,12 @@ def main(job_id: int, token: int, mode: str) -> None:
         sys.exit("It cannot go on.")
     if mode == "deaf":
         never_end(own)
+    if mode == "silent":
+        LeaseWatch(lambda: store.lease_left_s(job_id, token), late_s=0.5).guard(end_this_process, every_s=0.2)
+        never_end(own)
+    if mode == "full":
+        sys.stdout.write("The disk of nowhere is full.")
+        sys.exit(TrainerExit.NO_STORAGE)
     steps = job.spec.training.steps
     for step in range(steps_done(folder.path), steps):
         (own / "checkpoint.tmp").write_text(str(step + 1))
@@ -45,10 +53,10 @@ def steps_done(folder: Path) -> int:
 
 
 def never_end(own: Path) -> None:
-    """Start a child, and both ignore SIGTERM."""
+    """Start a child, and one in a session of its own; all three ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (own / "pids.tmp").write_text(f"{os.getpid()} {child.pid}")
+    children = [subprocess.Popen(["/bin/sleep", "600"], start_new_session=new) for new in (False, True)]
+    (own / "pids.tmp").write_text(" ".join(str(pid) for pid in (os.getpid(), *(child.pid for child in children))))
     (own / "pids.tmp").replace(own / "pids")
     time.sleep(600)
 

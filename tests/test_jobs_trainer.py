@@ -38,7 +38,7 @@ from noisedash.errors import (
 )
 from noisedash.evaluation.files import load_predictions
 from noisedash.jobs import trainer
-from noisedash.jobs.protocol import Claim
+from noisedash.jobs.protocol import Claim, TrainerExit
 from noisedash.jobs.run import prepare
 from noisedash.jobs.runfolder import Attempt, newest_attempt, queue_log, run_folder
 from noisedash.jobs.slots import Slot
@@ -178,7 +178,7 @@ class TestTrainerProcess:
         before = store.job(1)
         command = [sys.executable, "-m", "noisedash.jobs.trainer", "1", "7", "1"]
         ended = subprocess.run(command, capture_output=True, text=True)
-        assert ended.returncode == 1
+        assert ended.returncode == TrainerExit.CUT_OFF
         assert "Token 7 of job 1 is void" in ended.stderr
         assert store.job(1) == before
 
@@ -342,6 +342,9 @@ class TestPrepare:
         record = WeightsRegistry(settings).add(settings.home / "folded.safetensors", "folded")
 
         class Silent:
+            def should_stop(self) -> bool:
+                return False
+
             def report(self, *_: object) -> None: ...
             def checkpointed(self, *_: object) -> None: ...
             def record(self, *_: object) -> None: ...
@@ -382,6 +385,32 @@ class TestDesk:
         store.give_back(1, 1, "")
         with pytest.raises(StaleTokenError):
             desk.report(Progress("training", 1, 2))
+
+    def test_results_whose_receipt_was_lost_are_not_a_void_token(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk = self.desk(store)
+        finish, tries = store.finish, []
+
+        def cut_after_the_commit(*arguments: Any) -> None:
+            tries.append(1)
+            finish(*arguments)
+            if len(tries) == 1:
+                raise StoreError("The connection was cut.")
+
+        monkeypatch.setattr(store, "finish", cut_after_the_commit)
+        monkeypatch.setattr(trainer, "insist", partial(insist, sleep=lambda _: None))
+        desk.finish([])
+        assert len(tries) == 2
+        assert store.job(1).state is JobState.DONE
+
+    def test_results_of_a_void_token_are_refused(self, store: Store) -> None:
+        desk = self.desk(store)
+        store.give_back(1, 1, "")
+        other = claimed(store)
+        store.finish(other.job_id, other.token)
+        with pytest.raises(StaleTokenError):
+            desk.finish([])
 
     def test_a_void_token_ends_the_run_at_its_next_checkpoint(self, store: Store, tmp_path: Path) -> None:
         desk = self.desk(store)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from jobs_tools import a_store, end_worker, fake_command, is_alive, start_worker, study, wait_until
+from jobs_tools import Clock, a_store, end_worker, fake_command, is_alive, start_worker, study, wait_until
 
 from noisedash.errors import QueueError, StoreError
 from noisedash.jobs.processes import describe_exit
@@ -53,7 +53,7 @@ def trained_steps(settings: Settings, job: JobRecord) -> list[tuple[int, int]]:
 
 
 def pids_of(settings: Settings, job: JobRecord) -> list[int]:
-    """Process ids of a deaf trainer and its child, once both run."""
+    """Process ids of a deaf trainer, its child, and its child that left the group, once they run."""
     path = newest_attempt(settings, job).path / "pids"
     wait_until(path.exists)
     return [int(pid) for pid in path.read_text().split()]
@@ -196,6 +196,22 @@ class TestWorker:
         assert job.reason == "It was interrupted: the worker stopped."
         assert not any(map(is_alive, pids))
 
+    def test_a_trainer_whose_supervisor_was_stopped_ends_itself_though_it_reports_nothing(
+        self, store: Store, settings: Settings
+    ) -> None:
+        store.submit_study(study(1))
+        with running_worker(settings, "silent", lease_s=2.0) as worker:
+            wait_until(in_state(store, JobState.RUNNING))
+            pids = pids_of(settings, store.job(1))
+            worker.send_signal(signal.SIGSTOP)
+            wait_until(lambda: not any(map(is_alive, pids)))
+            job = store.job(1)
+            assert (job.state, job.claims) == (JobState.RUNNING, 1)
+            assert "The lease ran out" in queue_log(settings, job)
+            worker.send_signal(signal.SIGCONT)
+            wait_until(lambda: store.job(1).claims == 2)
+            assert store.job(1).attempts == 1
+
     def test_a_trainer_dies_with_its_worker_and_the_job_goes_on_elsewhere(
         self, store: Store, settings: Settings
     ) -> None:
@@ -230,7 +246,7 @@ class TestWorker:
             assert (job.state, job.claims, job.worker) == (JobState.RUNNING, second.token, "here")
 
     def test_one_worker_for_a_home(self, settings: Settings) -> None:
-        refused = pytest.raises(QueueError, match=rf"process {os.getpid()}\) runs for")
+        refused = pytest.raises(QueueError, match=rf"process {os.getpid()}\) runs on this machine for")
         with only_worker(settings.home), refused, only_worker(settings.home):
             pass
         with only_worker(settings.home):
@@ -259,7 +275,7 @@ class TestWorker:
         now = [0.0]
         worker = Worker(store, settings, [SLOT], command=fake_command("count"), clock=lambda: now[0])
 
-        def locked(*_: object) -> None:
+        def locked(*_: object, **__: object) -> None:
             raise StoreError("The database is locked.")
 
         with monkeypatch.context() as broken:
@@ -273,6 +289,81 @@ class TestWorker:
         assert [claim.job_id for claim in worker.running] == [1]
         worker.stop()
         assert store.job(1).attempts == 0
+
+    def test_own_leases_are_renewed_before_any_is_reaped_after_an_outage(
+        self, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        clock, now = Clock(), [0.0]
+        stopped = a_store(settings.home, clock)
+        stopped.submit_study(study(1))
+        worker = Worker(stopped, settings, [SLOT], command=fake_command("deaf"), clock=lambda: now[0])
+        worker.tick()
+        pids_of(settings, store.job(1))
+
+        def away(*_: object, **__: object) -> None:
+            raise StoreError("The database is away.")
+
+        with monkeypatch.context() as broken:
+            for method in ("heartbeat", "wanted", "see_worker"):
+                broken.setattr(stopped, method, away)
+            for _ in range(40):
+                clock.now += 1
+                now[0] += 1
+                worker.tick()
+        assert len(worker.running) == 1
+        assert caplog.text.count("No heartbeat for job 1: The database is away.") == 1
+        for _ in range(10):
+            clock.now += 1
+            now[0] += 1
+            worker.tick()
+        job = store.job(1)
+        assert (job.state, job.claims, job.attempts) == (JobState.RUNNING, 1, 1)
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+            time.sleep(seconds)
+
+        worker.stop(sleep)
+
+    def test_a_full_disk_spends_no_attempt_and_nothing_is_started_for_a_while(
+        self, store: Store, settings: Settings
+    ) -> None:
+        now = [0.0]
+        store.submit_study(study(1, 2))
+        worker = Worker(store, settings, [SLOT], command=fake_command("full"), clock=lambda: now[0])
+        worker.tick()
+        assert [claim.job_id for claim in worker.running] == [1]
+        wait_until(lambda: worker.tick() or not worker.running)
+        for _ in range(3):
+            worker.tick()
+        job = store.job(1)
+        assert (job.state, job.attempts, job.reason) == (JobState.QUEUED, 0, "The disk of nowhere is full.")
+        assert worker.running == []
+        now[0] += 31
+        worker.tick()
+        assert [claim.job_id for claim in worker.running] == [1]
+        wait_until(lambda: worker.tick() or not worker.running)
+
+    def test_what_a_killed_worker_left_behind_is_ended_by_the_next(self, store: Store, settings: Settings) -> None:
+        store.submit_study(study(1))
+        with running_worker(settings, "deaf") as worker:
+            wait_until(in_state(store, JobState.RUNNING))
+            trainer, *children = pids_of(settings, store.job(1))
+            worker.kill()
+            worker.wait()
+        wait_until(lambda: not is_alive(trainer))
+        assert all(map(is_alive, children))
+        with running_worker(settings, "count"):
+            wait_until(lambda: not any(map(is_alive, children)))
+
+    def test_each_machine_has_a_lock_of_its_own(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        with only_worker(settings.home):
+            monkeypatch.setattr("socket.gethostname", lambda: "other/machine")
+            with only_worker(settings.home):
+                assert {path.name for path in settings.home.glob("*.lock")} >= {"worker-other_machine.lock"}
+
+    def test_workers_of_one_process_id_have_different_names(self, store: Store, settings: Settings) -> None:
+        assert Worker(store, settings, [SLOT]).name != Worker(store, settings, [SLOT]).name
 
 
 class TestSlots:
@@ -298,6 +389,14 @@ class TestSlots:
 
     def test_a_slot_without_gpu_hides_them_all(self) -> None:
         assert SLOT.environment["CUDA_VISIBLE_DEVICES"] == ""
+
+    def test_the_environment_says_how_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NOISEDASH_SLOTS", "3")
+        assert len(slots_of_machine()) == 3
+        assert len(slots_of_machine(2)) == 2
+        monkeypatch.setenv("NOISEDASH_SLOTS", "0")
+        with pytest.raises(QueueError, match="NOISEDASH_SLOTS=0"):
+            slots_of_machine()
 
     def test_this_machine_has_a_slot(self) -> None:
         assert len(slots_of_machine()) >= 1

@@ -141,17 +141,42 @@ def test_cross_entropy_resumes_bit_by_bit_too(tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_from_where_it_stopped(tmp_path: Path) -> None:
-    def stop(progress: Progress, metric: MetricRecord | None) -> None:
-        if progress.step == 3:
-            raise TrainingStoppedError
-
     spec = spec_of(AdamW(), steps=5)
+    asked: list[int] = []
+    saved: list[tuple[int, Path]] = []
+
+    def should_stop() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
     with pytest.raises(TrainingStoppedError):
-        run(spec, tmp_path / "stopped", checkpoint_every=100, report=stop)
+        run(
+            spec,
+            tmp_path / "stopped",
+            checkpoint_every=100,
+            should_stop=should_stop,
+            saved=lambda step, path: saved.append((step, path)),
+        )
+    assert [(step, path.is_file()) for step, path in saved] == [(3, True)]
     reports: Reports = []
     resumed = run(spec, tmp_path / "stopped", reports=reports)
     assert reports[0][0].step == 3
     assert_same_weights(run(spec, tmp_path / "undisturbed"), resumed)
+
+
+def test_a_run_killed_in_an_evaluation_keeps_its_steps_and_evaluates_again(tmp_path: Path) -> None:
+    spec = spec_of(Sgd(), steps=6, every=4)
+    evaluated: list[int] = []
+
+    def die(model: SsdMobileNet, step: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(spec, tmp_path, checkpoint_every=100, evaluate=die)
+    reports: Reports = []
+    run(spec, tmp_path, checkpoint_every=100, evaluate=lambda model, step: evaluated.append(step), reports=reports)
+    assert reports[0][0].step == 4
+    assert evaluated == [4]
 
 
 def test_training_learns(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from typing import Self
 
 import psutil
 
+SUPERVISOR_VARIABLE = "NOISEDASH_SUPERVISOR_PID"
+"""In a trainer's environment: the process that started it."""
 _MARK = "NOISEDASH_TRAINER"
-"""'<process id of the supervisor>:<when that started>:<random>'."""
+"""'<when the supervisor started>:<random>'."""
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = 500
 """Of -1000 to 1000: the higher, the sooner the kernel ends a process for want of memory."""
@@ -37,12 +39,12 @@ class ProcessGroup:
     @classmethod
     def start(cls, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Self:
         """Run `command` with standard output and error appended to the file `log`. Raises OSError."""
-        mark = f"{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(8)}"
+        mark = f"{_started(os.getpid())}:{secrets.token_hex(8)}"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             leader = subprocess.Popen(
                 command,
-                env={**environment, _MARK: mark},
+                env={**environment, SUPERVISOR_VARIABLE: str(os.getpid()), _MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -71,7 +73,7 @@ class ProcessGroup:
 
     def survivors(self) -> list[int]:
         """The processes of the group that still run, and those that it started and that left it."""
-        return [pid for pid in psutil.pids() if _runs(pid) and (self._is_member(pid) or _mark_of(pid) == self._mark)]
+        return [pid for pid in psutil.pids() if _runs(pid) and (self._is_member(pid) or self._is_marked(pid))]
 
     def kill(self) -> None:
         """Send SIGKILL to the group and to what left it."""
@@ -89,13 +91,16 @@ class ProcessGroup:
         except (ProcessLookupError, PermissionError):
             return False
 
+    def _is_marked(self, pid: int) -> bool:
+        return _environment_of(pid).get(_MARK) == self._mark
 
-def kill_strays() -> int:
-    """Kill what trainers left behind whose supervisor was killed; how many processes there were.
+
+def kill_strays(home: Path) -> int:
+    """Kill what trainers of this home left behind whose supervisor was killed; how many processes there were.
 
     Only those that this process could have started: of this user and, on Linux, of this container.
     """
-    strays = [pid for pid in psutil.pids() if _is_of_a_dead_supervisor(_mark_of(pid)) and _is_in_our_namespace(pid)]
+    strays = [pid for pid in psutil.pids() if _is_stray(_environment_of(pid), home) and _is_in_our_namespace(pid)]
     for pid in strays:
         _kill(pid)
     return len(strays)
@@ -107,11 +112,11 @@ def die_with_supervisor() -> None:
     Does nothing in a process that was not started by `ProcessGroup.start`. Elsewhere than on Linux an orphan ends
     itself once its lease has run out.
     """
-    mark = os.environ.get(_MARK)
-    if mark is None or sys.platform != "linux":
+    supervisor = os.environ.get(SUPERVISOR_VARIABLE)
+    if supervisor is None or sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(mark.split(":")[0]):
+    if os.getppid() != int(supervisor):
         sys.exit("The supervisor is gone.")
 
 
@@ -144,31 +149,36 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def _mark_of(pid: int) -> str:
-    """The mark in a process's environment; '' where it has none or may not be read."""
+def _environment_of(pid: int) -> Mapping[str, str]:
+    """A process's environment as it started; empty where it may not be read."""
     try:
-        return psutil.Process(pid).environ().get(_MARK, "")
+        return psutil.Process(pid).environ()
     except (psutil.Error, OSError):
-        return ""
+        return {}
 
 
-def _is_of_a_dead_supervisor(mark: str) -> bool:
-    supervisor, _, rest = mark.partition(":")
-    return supervisor.isdecimal() and _started(int(supervisor)) != rest.partition(":")[0]
+def _is_stray(environment: Mapping[str, str], home: Path) -> bool:
+    """Whether a process belongs to a trainer of this home whose supervisor has ended."""
+    supervisor, mark = environment.get(SUPERVISOR_VARIABLE, ""), environment.get(_MARK, "")
+    if environment.get("NOISEDASH_HOME") != str(home) or not mark or not supervisor.isdecimal():
+        return False
+    return _started(int(supervisor)) != mark.partition(":")[0]
 
 
 def _started(pid: int) -> str:
     """When a process started, which sets it apart from another that had its id before; '' where there is none."""
     try:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
+        if sys.platform == "linux":  # ticks since the system's start: no change of the clock moves them
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return str(psutil.Process(pid).create_time())
+    except (OSError, psutil.Error):
         return ""
 
 
 def _is_in_our_namespace(pid: int) -> bool:
     """Whether process ids mean the same to that process as to this one."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+        return Path(f"/proc/{pid}/ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
     except OSError:
         return sys.platform != "linux"
 

@@ -4,7 +4,7 @@ Everything that changes a job's state goes through `TRANSITIONS`; the store has 
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from noisedash.records import JobState, Wanted
 from noisedash.spec import RunSpec
@@ -99,6 +99,19 @@ def event_of_lost_trainer(wanted: Wanted, attempts: int, max_attempts: int) -> E
     if wanted is Wanted.PAUSE:
         return Event.PAUSE
     return Event.REQUEUE if attempts < max_attempts else Event.EXHAUST
+
+
+class TrainerExit(IntEnum):
+    """The exit codes by which a trainer tells its supervisor what the store may not have been able to take."""
+
+    OUT_OF_MEMORY = 81
+    OUT_OF_GPU_MEMORY = 82
+    NO_STORAGE = 83
+    """Its files could not be written: the disk is full, or may not be written to."""
+    CUT_OFF = 84
+    """Its lease ran out, as far as it could know."""
+    STOPPED = 143
+    """It was asked to stop (SIGTERM), and its progress is kept."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.imagecache import DecodedImages, LongestSide, Size, Square, open_images
 from noisedash.datasets.registry import DatasetRegistry
 from noisedash.datasets.splits import split
+from noisedash.detector.build import build_detector
 from noisedash.detector.calibration import calibrate_batch_norm
-from noisedash.detector.ssd import SsdMobileNet
+from noisedash.detector.network import Detector
 from noisedash.detector.weights import initialise, save_weights
 from noisedash.evaluation.ap import evaluate
 from noisedash.evaluation.files import save_predictions
@@ -31,7 +32,7 @@ from noisedash.settings import Settings
 from noisedash.spec import Augmentation, RunSpec, TrainingSpec
 from noisedash.training.batches import Batches
 from noisedash.training.checkpoint import CheckpointFolder
-from noisedash.training.loop import train
+from noisedash.training.loop import TrainingStoppedError, train
 from noisedash.weights import WeightsRegistry
 
 CALIBRATION_IMAGES = 64
@@ -43,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 class Desk(Protocol):
     """Whom a run reports to. Any call may raise, which ends the run."""
+
+    def should_stop(self) -> bool:
+        """Whether the run shall stop, and go on later."""
 
     def report(self, progress: Progress, metric: MetricRecord | None = None) -> None:
         """Take progress and a point of the curves, about once a second."""
@@ -65,7 +69,7 @@ class Prepared:
     train_images: DecodedImages
     test: Dataset
     test_images: DecodedImages
-    model: SsdMobileNet
+    model: Detector
     device: torch.device
 
 
@@ -81,7 +85,7 @@ def conduct(
 
     A checkpoint is written each `checkpoint_s` seconds, and the newest one of any earlier claim is gone on from.
     Weights and predictions lie in the claim's folder when the desk takes the results; checkpoints are removed then.
-    Raises NoiseDashError where a second try would meet the same fault, and whatever the desk raises.
+    Raises TrainingStoppedError where the desk says so, NoiseDashError, and whatever the desk raises.
     """
     folder.write_spec(spec)
     attempt = folder.attempt(claim)
@@ -89,7 +93,7 @@ def conduct(
     ready = prepare(spec, settings, desk)
     steps = spec.training.steps
 
-    def evaluate_on_the_way(model: SsdMobileNet, step: int) -> None:
+    def evaluate_on_the_way(model: Detector, step: int) -> None:
         _, records = examine(spec, ready, model)
         desk.record(to_results(spec.id, step, False, records, ready.test.classes))
 
@@ -103,10 +107,11 @@ def conduct(
         checkpoint_every_s=checkpoint_s,
         report=desk.report,
         saved=desk.checkpointed,
+        should_stop=desk.should_stop,
         evaluate=evaluate_on_the_way,
         device=ready.device,
     )
-    desk.report(Progress("evaluating", steps, steps))
+    _tell(desk, Progress("evaluating", steps, steps))
     predictions, records = examine(spec, ready, model)
     save_predictions(attempt.predictions, predictions)
     save_weights(attempt.weights, model, ready.test.classes, f"NoiseDash run {spec.id}", "as its images and weights")
@@ -121,7 +126,7 @@ def conduct(
 def prepare(spec: RunSpec, settings: Settings, desk: Desk) -> Prepared:
     """Data, images and network of a run. Raises NoiseDashError where one of them is not at hand or damaged."""
     waiting = Progress("preparing", 0, spec.training.steps)
-    desk.report(waiting)
+    _tell(desk, waiting)
     dataset = DatasetRegistry(settings).by_hash(spec.data.content_hash)
     parts = split(dataset, spec.data.split)
     noisy = apply_recipe(parts.train, spec.noise)
@@ -136,7 +141,7 @@ def prepare(spec: RunSpec, settings: Settings, desk: Desk) -> Prepared:
     side = spec.detector.input_side
 
     def images_of(part: Dataset, size: Size) -> DecodedImages:
-        return open_images(part, settings.images, size, _every(100, lambda: desk.report(waiting)))
+        return open_images(part, settings.images, size, _every(100, lambda: _tell(desk, waiting)))
 
     train_images = images_of(parts.train, size_in_cache(spec))
     test_images = images_of(parts.test, Square(side))
@@ -152,10 +157,10 @@ def size_in_cache(spec: RunSpec) -> Size:
 
 def build_model(
     spec: RunSpec, settings: Settings, noisy: NoisyDataset, images: DecodedImages
-) -> tuple[SsdMobileNet, torch.device]:
+) -> tuple[Detector, torch.device]:
     """The network with its initial weights, and where it shall train: on the GPU that this process sees, if any."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = SsdMobileNet(spec.detector, len(noisy.clean.classes), seed=spec.training.seed)
+    model = build_detector(spec.detector, len(noisy.clean.classes), seed=spec.training.seed)
     loaded = initialise(model, spec.initial, noisy.clean.classes, WeightsRegistry(settings))
     logger.info("%s Device %s, %d threads.", loaded, device, torch.get_num_threads())
     if loaded.batch_norm_folded:
@@ -165,7 +170,7 @@ def build_model(
     return model, device
 
 
-def examine(spec: RunSpec, ready: Prepared, model: SsdMobileNet) -> tuple[Predictions, tuple[ApRecord, ...]]:
+def examine(spec: RunSpec, ready: Prepared, model: Detector) -> tuple[Predictions, tuple[ApRecord, ...]]:
     """What the network finds on the clean test images, and its average precision."""
     predictions = predict(model, ready.test, ready.test_images, spec.evaluation, ready.device)
     return predictions, evaluate(ready.test, predictions, spec.evaluation)
@@ -187,6 +192,13 @@ def to_results(
         )
         for record in records
     ]
+
+
+def _tell(desk: Desk, progress: Progress) -> None:
+    """Report where nothing is trained, and stop there if that is wanted: what was trained is kept already."""
+    desk.report(progress)
+    if desk.should_stop():
+        raise TrainingStoppedError
 
 
 def _every(count: int, call: Callable[[], None]) -> Callable[[int, int], None]:

@@ -2,13 +2,16 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from noisedash.errors import QueueError
+
 GPUS_VARIABLE = "NOISEDASH_GPUS"
+SLOTS_VARIABLE = "NOISEDASH_SLOTS"
 _MEMORY_OF_CPU_TRAINER = 1 << 30
 
 
@@ -34,11 +37,14 @@ class Slot:
 
 
 def slots_of_machine(count: int | None = None) -> tuple[Slot, ...]:
-    """`count` slots over this machine's GPUs, or its CPU cores where it has none.
+    """`count` slots (None: as NOISEDASH_SLOTS says) over this machine's GPUs, or its CPU cores where it has none.
 
     By default one for each GPU, or one of one thread for each core (two trainers of one thread do more than one of
-    two), fewer where memory is short. More slots than GPUs share them.
+    two), fewer where memory is short. More slots than GPUs share them. Raises QueueError where NOISEDASH_SLOTS is no
+    number of slots.
     """
+    if count is None:
+        count = slots_wished(os.environ)
     return share_out(visible_gpus(os.environ), cpu_cores(), psutil.virtual_memory().total, count)
 
 
@@ -59,6 +65,36 @@ def share_out(gpus: tuple[str, ...], cores: int, memory: int, count: int | None 
     return tuple(
         Slot(f"gpu {gpus[row]}" + (f" ({turn + 1})" if turn else ""), gpus[row], threads) for turn, row in rounds
     )
+
+
+def slots_wished(environment: Mapping[str, str]) -> int | None:
+    """The number in NOISEDASH_SLOTS, None where it is not set. Raises QueueError where it is none from 1 on.
+
+    >>> slots_wished({"NOISEDASH_SLOTS": "4"})
+    4
+    """
+    text = environment.get(SLOTS_VARIABLE, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise QueueError(f"{SLOTS_VARIABLE}={text} is no number of slots: set it to a whole number from 1 on.")
+    return int(text)
+
+
+def describe(slots: Sequence[Slot]) -> str:
+    """What slots work on, in words.
+
+    >>> describe(share_out((), cores=4, memory=8 << 30, count=2))
+    '2 slots of 2 threads on the CPU'
+    >>> describe(share_out(("0", "1"), cores=8, memory=8 << 30, count=4))
+    '4 slots on 2 GPUs'
+    """
+    slots_text = "1 slot" if len(slots) == 1 else f"{len(slots)} slots"
+    gpus = {slot.gpu for slot in slots if slot.gpu is not None}
+    if gpus:
+        return f"{slots_text} on {'1 GPU' if len(gpus) == 1 else f'{len(gpus)} GPUs'}"
+    threads = slots[0].threads
+    return f"{slots_text} of {'1 thread' if threads == 1 else f'{threads} threads'} on the CPU"
 
 
 def visible_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -9,21 +10,23 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from noisedash.errors import StaleTokenError, StoreError
-from noisedash.jobs.processes import ProcessGroup, describe_exit
-from noisedash.jobs.protocol import CHECKPOINT_S, HEARTBEAT_S, Claim
+from noisedash.jobs.processes import ProcessGroup, describe_exit, kills_for_memory
+from noisedash.jobs.protocol import CHECKPOINT_S, HEARTBEAT_S, Claim, TrainerExit
 from noisedash.jobs.runfolder import run_folder, tail
 from noisedash.jobs.slots import Slot
 from noisedash.jobs.store import Store
 from noisedash.records import Wanted
 from noisedash.settings import Settings
 
-LOOK_S = 1.0
+LOOK_S = 0.5
 """How often it is asked what is wanted of the job; a wish is granted within this, the grace, and a moment."""
-GRACE_S = 2.0
-"""Seconds from SIGTERM to SIGKILL."""
+GRACE_S = 3.0
+"""Seconds from SIGTERM to SIGKILL: what a trainer has to end its step and write a checkpoint."""
 SWEEP_S = 10.0
 """How long the end of processes that were killed is waited for; one in uninterruptible sleep may never end."""
 POLL_S = 0.1
+
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")
 
 Command = Callable[[Claim], Sequence[str]]
 
@@ -54,6 +57,8 @@ class Supervision:
         self._ended_for: str | None = None
         self._kill_at = self._sweep_until = float("inf")
         self._exit_code: int | None = None
+        self._kills_before = kills_for_memory()
+        self._trouble = ""
 
     @classmethod
     def start(
@@ -84,6 +89,11 @@ class Supervision:
         """The trainer's process id."""
         return self._group.pid
 
+    @property
+    def lacked_storage(self) -> bool:
+        """Whether the trainer has ended because its files could not be written: another would meet the same."""
+        return self._exit_code == TrainerExit.NO_STORAGE
+
     def end(self, reason: str) -> None:
         """Begin to end the trainer; `poll` sees it through. The job is given back with the reason, no attempt spent."""
         if self._ended_for is None:
@@ -113,7 +123,10 @@ class Supervision:
             self._stale = True
             self.end("The job was given to another worker.")
         except StoreError as error:
-            logger.warning("No heartbeat for job %d: %s", self.claim.job_id, error)
+            self._next_beat = min(self._next_beat, now + LOOK_S)
+            self._say_once(f"No heartbeat for job {self.claim.job_id}: {error}")
+        else:
+            self._trouble = ""
 
     def _act_on(self, wanted: Wanted) -> None:
         if wanted is not Wanted.RUN:
@@ -124,10 +137,10 @@ class Supervision:
         now = self._clock()
         if not self._group.leader_ended():
             if now >= self._kill_at:
-                self._group.signal(signal.SIGKILL)
+                self._group.kill()
             return False
         self._sweep_until = min(self._sweep_until, now + SWEEP_S)
-        self._group.signal(signal.SIGKILL)
+        self._group.kill()
         if self._group.survivors() and now < self._sweep_until:
             return False
         self._exit_code = self._group.reap()
@@ -136,23 +149,50 @@ class Supervision:
     def _judge(self) -> bool:
         """Say in the store what became of the job, unless its trainer has; False while the store cannot be written."""
         job_id, token = self.claim.job_id, self.claim.token
+        no_fault_of_it = self._ended_for or self._outer_cause()
         try:
-            if self._ended_for is not None:
-                self._store.give_back(job_id, token, self._ended_for)
+            if no_fault_of_it:
+                self._store.give_back(job_id, token, no_fault_of_it)
             else:
                 self._store.lose(job_id, token, self._cause_of_death())
         except StaleTokenError:
             logger.debug("The trainer of job %d has said itself how it ended, or the job is another's.", job_id)
         except StoreError as error:
-            logger.warning("The end of job %d cannot be recorded yet: %s", job_id, error)
+            self._say_once(f"The end of job {job_id} cannot be recorded yet: {error}")
             return False
         return True
 
+    def _outer_cause(self) -> str:
+        """Why the trainer ended through no fault of its run, which spends no attempt; '' where it did not."""
+        if self._exit_code == TrainerExit.STOPPED:
+            return "It was interrupted: its trainer was asked to stop."
+        if self._exit_code == TrainerExit.CUT_OFF:
+            return f"It was interrupted: {self._last_words() or 'its trainer was cut off from the database.'}"
+        if self.lacked_storage:
+            return self._last_words() or f"Nothing can be written to {self._settings.runs}: free some of the disk."
+        return ""
+
     def _cause_of_death(self) -> str:
         assert self._exit_code is not None
-        last = tail(run_folder(self._settings, self.claim.run_id).attempt(self.claim.token).log, 1)
-        said = f"; the last line of its log: {last[0].strip()[:200]}" if last else ""
+        spec, words = self.claim.spec, self._last_words()
+        size = f"at batch {spec.training.batch_size}, {spec.detector.input_side} px"
+        if self._exit_code == TrainerExit.OUT_OF_GPU_MEMORY:
+            return f"It ran out of GPU memory {size}: choose a smaller batch or fewer slots per GPU"
+        was_killed_for_memory = self._exit_code == -signal.SIGKILL and kills_for_memory() > self._kills_before
+        if self._exit_code == TrainerExit.OUT_OF_MEMORY or was_killed_for_memory:
+            return f"It ran out of memory {size}: choose a smaller batch or fewer slots"
+        said = f"; the last line of its log: {words[:200]}" if words else ""
         return f"The trainer {describe_exit(self._exit_code)} before its run was finished{said}"
+
+    def _last_words(self) -> str:
+        """The last line of the trainer's log, without the time."""
+        last = tail(run_folder(self._settings, self.claim.run_id).attempt(self.claim.token).log, 1)
+        return _TIME.sub("", last[0].strip()) if last else ""
+
+    def _say_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            logger.warning("%s", trouble)
+            self._trouble = trouble
 
 
 def supervise(

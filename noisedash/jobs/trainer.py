@@ -19,9 +19,10 @@ from types import FrameType
 import cv2
 import torch
 
-from noisedash.errors import NoiseDashError, QueueError, StaleTokenError, StoreError
-from noisedash.jobs.processes import die_with_supervisor
-from noisedash.jobs.protocol import HEARTBEAT_S
+from noisedash.errors import NoiseDashError, QueueError, StaleTokenError, StorageError, StoreError
+from noisedash.jobs.lease import LeaseWatch, end_this_process
+from noisedash.jobs.processes import be_killed_first, die_with_supervisor
+from noisedash.jobs.protocol import HEARTBEAT_S, TrainerExit
 from noisedash.jobs.run import conduct
 from noisedash.jobs.runfolder import run_folder
 from noisedash.jobs.store import Store
@@ -32,16 +33,17 @@ from noisedash.training.loop import TrainingStoppedError
 
 INSIST_S = 600.0
 """How long a result that the database does not take (locked, disk full) is offered again."""
-STOPPED = 128 + signal.SIGTERM
-"""Exit code of a trainer that was asked to stop."""
 NICENESS = 5
 """Trainers leave the processor to the pages when those want it."""
+
+_OUT_OF_GPU_MEMORY = ("CUDA error: out of memory", "cudaErrorMemoryAllocation", "_STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "Insufficient memory")
 
 logger = logging.getLogger(__name__)
 
 
 class StoreDesk:
-    """Passes a run's reports on to the store under the claim's token, and stops the run where that is wanted.
+    """Passes a run's reports on to the store under the claim's token.
 
     A progress report that the database does not take is left out; results are offered until it does. Losses and speed
     stay shown while the run does something else.
@@ -52,8 +54,12 @@ class StoreDesk:
         self._last: Progress | None = None
         self._training = False
 
+    def should_stop(self) -> bool:
+        """Whether somebody wants the run to stop."""
+        return self._stop.is_set()
+
     def report(self, progress: Progress, metric: MetricRecord | None = None) -> None:
-        """Raises StaleTokenError, and TrainingStoppedError where the run shall stop."""
+        """Raises StaleTokenError."""
         if progress.phase == "training" and not self._training:
             self._training = True
             logger.info("Training goes from step %d to %d.", progress.step, progress.steps)
@@ -66,8 +72,6 @@ class StoreDesk:
             self._store.report(self._job_id, self._token, progress, metric)
         except StoreError as error:
             logger.warning("A report was left out: %s", error)
-        if self._stop.is_set():
-            raise TrainingStoppedError
 
     def checkpointed(self, step: int, path: Path) -> None:
         """Raises StaleTokenError: a trainer whose job is another's goes on no further."""
@@ -82,7 +86,12 @@ class StoreDesk:
 
     def finish(self, results: Sequence[ResultRecord]) -> None:
         """Raises StaleTokenError."""
-        insist(lambda: self._store.finish(self._job_id, self._token, results))
+        try:
+            insist(lambda: self._store.finish(self._job_id, self._token, results))
+        except StaleTokenError:
+            job = self._store.job(self._job_id)
+            if (job.state, job.claims) != (JobState.DONE, self._token):  # else the try whose answer was lost did it
+                raise
 
     def fail(self, reason: str) -> None:
         """Raises StaleTokenError."""
@@ -109,12 +118,14 @@ def insist(
 def main(job_id: int, token: int, checkpoint_s: float) -> int:
     """Train the job that the token was given for; the exit code. Every end but a crash is said in the store."""
     die_with_supervisor()
+    be_killed_first()
     os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     share_threads(os.environ)
     settings = current_settings()
     store = Store(settings.database_url)
     job = store.job(job_id)
+    LeaseWatch(lambda: store.lease_left_s(job_id, token)).guard(end_this_process)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     desk = StoreDesk(store, job_id, token, stop, lambda _progress: None)
@@ -122,18 +133,37 @@ def main(job_id: int, token: int, checkpoint_s: float) -> int:
         conduct(job.spec, settings, run_folder(settings, job.run_id), token, desk, checkpoint_s)
     except TrainingStoppedError:
         logger.info("Stopped as asked; the progress is kept.")
-        return STOPPED
-    except StaleTokenError as error:
-        logger.info("%s", error)
-        return 1
-    except StoreError as error:
+        return TrainerExit.STOPPED
+    except (StaleTokenError, StoreError) as error:
         logger.error("%s", error)
-        return 1
+        return TrainerExit.CUT_OFF
+    except StorageError as error:
+        logger.error("%s", error)
+        return TrainerExit.NO_STORAGE
     except NoiseDashError as error:
         logger.error("%s", error)
         desk.fail(str(error))
         return 1
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        if (code := out_of_memory(error)) is None:
+            raise
+        logger.exception("There was not enough memory.")
+        return code
     return 0
+
+
+def out_of_memory(error: Exception) -> TrainerExit | None:
+    """Which memory ran out, by the words that torch, CUDA and OpenCV have for it; None where it was something else.
+
+    >>> out_of_memory(RuntimeError("CUDA error: out of memory"))
+    <TrainerExit.OUT_OF_GPU_MEMORY: 82>
+    """
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _OUT_OF_GPU_MEMORY):
+        return TrainerExit.OUT_OF_GPU_MEMORY
+    if isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY):
+        return TrainerExit.OUT_OF_MEMORY
+    return None
 
 
 def share_threads(environment: Mapping[str, str]) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from noisedash.datasets.dataset import DecodedRows
 from noisedash.detector.losses import LossParts, detection_loss
 from noisedash.detector.matching import match
-from noisedash.detector.ssd import SsdMobileNet
+from noisedash.detector.network import Detector
 from noisedash.errors import DivergedError
 from noisedash.noise.recipe import NoisyDataset
 from noisedash.records import MetricRecord, Progress
@@ -36,37 +36,39 @@ GPU_LOOK_EVERY = 50
 
 
 class TrainingStoppedError(Exception):
-    """Raised by `report` where a run shall stop and go on later: it passes after a checkpoint of the last step."""
+    """The run was asked to stop and to go on later; the last step lies in a checkpoint."""
 
 
 def train(
     spec: RunSpec,
     data: NoisyDataset,
     images: DecodedRows,
-    model: SsdMobileNet,
+    model: Detector,
     *,
     checkpoints: CheckpointFolder,
     checkpoint_every: int,
     checkpoint_every_s: float = math.inf,
     report: Callable[[Progress, MetricRecord | None], None],
     saved: Callable[[int, Path], None] = lambda _step, _path: None,
-    evaluate: Callable[[SsdMobileNet, int], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    evaluate: Callable[[Detector, int], None] | None = None,
     device: torch.device = CPU,
     clock: Callable[[], float] = time.monotonic,
-) -> SsdMobileNet:
+) -> Detector:
     """Train the model in place to the end of the spec's steps, and give it back.
 
     It goes on from the newest checkpoint of this run, if there is one, and writes one each `checkpoint_every` steps,
-    besides where `checkpoint_every_s` seconds have passed since the last, and at the end: where they fall makes no
-    difference to the weights. `saved` is called after each, with its step and file. `evaluate` is called after each
-    `spec.evaluation.every` steps, save at the end, with the number of steps done, and may put the model into whatever
-    mode: training is not disturbed. A run that is killed after an evaluation and before the next checkpoint evaluates
-    again, with the same result. `report` is called at the start, after the first step, then about each second, and at
-    the end. What `saved` and `report` raise ends training (see TrainingStoppedError). `clock` gives seconds.
+    besides where `checkpoint_every_s` seconds have passed since the last, before each evaluation, when it is to stop,
+    and at the end: where they fall makes no difference to the weights. `saved` is called after each, with its step and
+    file. `evaluate` is called after each `spec.evaluation.every` steps, save at the end, with the number of steps done,
+    and may put the model into whatever mode: training is not disturbed. A run that goes on from a step of an evaluation
+    evaluates there again, with the same result. `report` is called at the start, after the first step, then about each
+    second, and at the end; what `report` and `saved` raise ends training. `should_stop` is asked after each step.
+    `clock` gives seconds.
 
-    Raises DivergedError where a loss or a weight is not finite (such weights never come into a checkpoint),
-    StorageError where a checkpoint cannot be written, DataError where there is nothing to train on, WeightsError where
-    the newest checkpoint is of another network.
+    Raises TrainingStoppedError where `should_stop` said so, DivergedError where a loss or a weight is not finite (such
+    weights never come into a checkpoint), StorageError where a checkpoint cannot be written, DataError where there is
+    nothing to train on, WeightsError where the newest checkpoint is of another network.
     """
     steps = spec.training.steps
     model.to(device).to(memory_format=torch.channels_last).train()
@@ -74,23 +76,32 @@ def train(
     run = _Run(spec, model, checkpoints, saved, device)
     first = run.resume()
     reporter = Reporter(report, clock, first, steps, spec.training.batch_size)
+
+    def evaluate_at(done: int) -> None:
+        if evaluate is not None and _is_evaluated(spec, done):
+            with reporter.evaluating(done), undisturbed(model):
+                evaluate(model, done)
+
+    evaluate_at(first)
     saved_at = clock()
     with closing(in_order(batches.batch_at, first, steps, ahead=device.type != "cpu")) as coming:
         for done, batch in enumerate(coming, first + 1):
             run.step(done, batch)
-            if evaluate is not None and _is_evaluated(spec, done):
-                with reporter.evaluating(done), undisturbed(model):
-                    evaluate(model, done)
-            if done % checkpoint_every == 0 or done == steps or clock() - saved_at >= checkpoint_every_s:
+            stopping = should_stop()
+            is_step_to_save = done % checkpoint_every == 0 or done == steps or _is_evaluated(spec, done)
+            if is_step_to_save or stopping or clock() - saved_at >= checkpoint_every_s:
                 run.save(done)
                 saved_at = clock()
+            if stopping:
+                raise TrainingStoppedError
+            evaluate_at(done)
             if reporter.is_due() or done == steps:
                 run.report(done, reporter)
     return model
 
 
 def training_step(
-    model: SsdMobileNet,
+    model: Detector,
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     loss: CrossEntropy | Focal,
@@ -128,7 +139,7 @@ class _Run:
     def __init__(
         self,
         spec: RunSpec,
-        model: SsdMobileNet,
+        model: Detector,
         checkpoints: CheckpointFolder,
         saved: Callable[[int, Path], None],
         device: torch.device,
@@ -163,11 +174,7 @@ class _Run:
         self._saved(done, path)
 
     def report(self, done: int, reporter: Reporter) -> None:
-        try:
-            reporter.training(done, self._learning_rate(done), self._watch.take_means())
-        except TrainingStoppedError:
-            self.save(done)
-            raise
+        reporter.training(done, self._learning_rate(done), self._watch.take_means())
 
     def _learning_rate(self, done: int) -> float:
         """Of the step that was the `done`-th, counted from 1."""
@@ -176,4 +183,4 @@ class _Run:
 
 def _is_evaluated(spec: RunSpec, done: int) -> bool:
     every = spec.evaluation.every
-    return every > 0 and done % every == 0 and done < spec.training.steps
+    return every > 0 and done % every == 0 and 0 < done < spec.training.steps
