@@ -165,7 +165,7 @@ def run_worker(
     """
     places = slots_of_machine(slots)
     with only_worker(settings.home), _stop_signals() as stopped:
-        if strays := kill_strays():
+        if strays := kill_strays(settings.home):
             logger.warning("Ended %d processes that a worker left behind when it was killed.", strays)
         opened = store or Store(settings.database_url, busy_timeout_s=BUSY_TIMEOUT_S)
         worker = Worker(opened, settings, places, command=command, heartbeat_s=heartbeat_s)
