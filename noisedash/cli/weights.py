@@ -46,21 +46,36 @@ def list_weights(as_json: AsJson = False) -> None:
 
 @app.command("import")
 def import_weights(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="SSD MobileNetV1 as TensorFlow Lite (.tflite).")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A .tflite file of SSD MobileNetV1, or torchvision's weights: torchvision:NETWORK/coco or /imagenet.",
+        ),
+    ],
     labelmap: Annotated[
         Path | None, typer.Option(help="The network's label map; default: labelmap.txt beside the file.")
     ] = None,
-    name: Annotated[str, typer.Option(help="What to call the weights.")] = "coco",
+    name: Annotated[
+        str | None, typer.Option(help="What to call the weights; default: coco, or the network's and data's names.")
+    ] = None,
     licence: Annotated[str, typer.Option(help="The weights' licence, kept with them.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Import a COCO-trained SSD MobileNetV1 as initial weights."""
+    """Import a pretrained network as initial weights."""
     from noisedash.detector.tflite_import import import_tflite
+    from noisedash.detector.torchvision_import import PREFIX, import_torchvision
 
     with tempfile.TemporaryDirectory() as folder:
         imported = Path(folder) / "weights.safetensors"
-        import_tflite(file, labelmap or file.with_name("labelmap.txt"), imported, licence)
-        record = open_weights().add(imported, name)
+        if source.startswith(PREFIX):
+            import_torchvision(source, imported, licence)
+            default_name = source.removeprefix(PREFIX).replace("/", "-")
+        else:
+            file = Path(source)
+            import_tflite(file, labelmap or file.with_name("labelmap.txt"), imported, licence)
+            default_name = "coco"
+        record = open_weights().add(imported, name or default_name)
     tell(record, as_json)
 
 

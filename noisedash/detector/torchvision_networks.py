@@ -18,7 +18,7 @@ from noisedash.detector.coder import CENTRE_SCALE, SIZE_SCALE
 from noisedash.detector.network import Detector
 from noisedash.spec import RetinaNetResNet50, TorchvisionDetector
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "ssd300_vgg16": ssd300_vgg16,
     "ssdlite320_mobilenet_v3_large": ssdlite320_mobilenet_v3_large,
     "retinanet_resnet50_fpn": retinanet_resnet50_fpn,
@@ -47,7 +47,7 @@ class TorchvisionNetwork(Detector):
         super().__init__(spec, classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            theirs = cast(Any, _BUILDERS[spec.kind](weights=None, weights_backbone=None, num_classes=classes))
+            theirs = cast(Any, BUILDERS[spec.kind](weights=None, weights_backbone=None, num_classes=classes))
         self.backbone: nn.Module = theirs.backbone
         self.head: nn.Module = theirs.head
         self._start_at_prior()
