@@ -1,12 +1,13 @@
 # make run   the web app on 127.0.0.1:8501 and a worker beside it; Ctrl-C ends both
 # make test  lint, types, layer contracts and all tests
+# make test-faults  what kills, cuts and restarts, as often as docs/reliability.md says; make test does each a few times
 # make bench the benchmarks that the README quotes
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test lint tests bench clean
+.PHONY: run test lint tests test-faults bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -22,6 +23,9 @@ lint: $(VENV)/installed-test
 
 tests: $(VENV)/installed-test
 	$(BIN)/python -m pytest
+
+test-faults: $(VENV)/installed-test
+	NOISEDASH_FAULTS=full $(BIN)/python -m pytest tests/faults
 
 bench: $(VENV)/installed
 	$(BIN)/noisedash bench train
