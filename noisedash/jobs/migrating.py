@@ -39,17 +39,11 @@ def open_database(
     where the database cannot be opened or a later NoiseDash has made it.
     """
     database = Database(url, clock, busy_timeout_s)
-    found = revision(database)
-    if found is None:
-        _make_tables(database)
-    elif found != REVISION:
-        _check_known(found, database)
-        if not database.is_sqlite:
-            raise StoreError(
-                f"The database {database.where} is of an earlier NoiseDash (revision {found}, this one works with "
-                f"{REVISION}): stop its workers, then run `noisedash db upgrade` once."
-            )
-        upgrade(database)
+    try:
+        _see_to_the_tables(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -79,6 +73,20 @@ def upgrade(database: Database) -> Path | None:
         "The database %s went from revision %s to %s; kept as it was: %s", database.where, found, REVISION, copy
     )
     return copy
+
+
+def _see_to_the_tables(database: Database) -> None:
+    found = revision(database)
+    if found is None:
+        _make_tables(database)
+    elif found != REVISION:
+        _check_known(found, database)
+        if not database.is_sqlite:
+            raise StoreError(
+                f"The database {database.where} is of an earlier NoiseDash (revision {found}, this one works with "
+                f"{REVISION}): stop its workers, then run `noisedash db upgrade` once."
+            )
+        upgrade(database)
 
 
 def _make_tables(database: Database) -> None:
@@ -114,13 +122,13 @@ def _check_known(found: str, database: Database) -> None:
         )
 
 
-def _migrate(connection: Connection, found: str) -> None:
+def _migrate(connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    if not inspect(connection).has_table(alembic_version.name):
+    if found is not None and not inspect(connection).has_table(alembic_version.name):
         command.stamp(config, found)
     command.upgrade(config, REVISION)
 

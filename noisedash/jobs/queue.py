@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, select, update
 
 from noisedash.errors import NotFoundError, QueueError, StaleTokenError
 from noisedash.jobs.database import Transaction, take_turn, upsert
@@ -76,8 +76,7 @@ def report(transaction: Transaction, job_id: int, token: int, progress: Progress
     run_id = _guard(transaction, job_id, token, progress=json.dumps(asdict(progress)))
     if metric is None:
         return
-    transaction.connection.execute(delete(metrics).where(metrics.c.run_id == run_id, metrics.c.step == metric.step))
-    transaction.connection.execute(insert(metrics).values(run_id=run_id, **asdict(metric)))
+    upsert(transaction, metrics, {"run_id": run_id, **asdict(metric)})
 
 
 def checkpointed(transaction: Transaction, job_id: int, token: int, step: int) -> None:
@@ -90,13 +89,7 @@ def record_results(transaction: Transaction, job_id: int, token: int, records: I
     run_id = _guard(transaction, job_id, token)
     for record in records:
         assert record.run_id == run_id
-        same = (
-            results.c.run_id == run_id,
-            results.c.step == record.step,
-            results.c.score_threshold == record.score_threshold,
-        )
-        transaction.connection.execute(delete(results).where(*same))
-        transaction.connection.execute(insert(results).values(_result_values(record)))
+        upsert(transaction, results, _result_values(record))
 
 
 def is_finished(transaction: Transaction, job_id: int, token: int) -> bool:
@@ -112,7 +105,7 @@ def finish(transaction: Transaction, job_id: int, token: int) -> None:
 
 def fail(transaction: Transaction, job_id: int, token: int, reason: str) -> None:
     """Mark the job failed for good: another attempt would meet the same fault. Raises StaleTokenError."""
-    _transition_held(transaction, Event.FAIL, job_id, token, reason=reason)
+    _transition_held(transaction, Event.FAIL, job_id, token, reason=_storable(reason))
 
 
 def lose(transaction: Transaction, job_id: int, token: int, reason: str) -> None:
@@ -146,7 +139,7 @@ def requeue_expired(transaction: Transaction, *conditions: ColumnElement[bool]) 
 
 def ask(transaction: Transaction, event: Event, job_id: int) -> None:
     """A person's cancel, pause, resume or retry. Raises QueueError where the state does not allow it, NotFoundError."""
-    if not _ask(transaction, event, [jobs.c.id == job_id]):
+    if not ask_all(transaction, event, [jobs.c.id == job_id]):
         state = transaction.connection.scalar(select(jobs.c.state).where(jobs.c.id == job_id))
         if state is None:
             raise NotFoundError(f"There is no job {job_id}.")
@@ -163,7 +156,7 @@ def cancel_study(transaction: Transaction, name: str) -> int:
         raise NotFoundError(f"There is no study {name!r}.")
     own = select(study_runs.c.run_id).where(study_runs.c.study_id == study_id)
     of_others = select(study_runs.c.run_id).join(studies).where(studies.c.cancelled_at.is_(None))
-    return len(_ask(transaction, Event.CANCEL, [jobs.c.run_id.in_(own), jobs.c.run_id.not_in(of_others)]))
+    return len(ask_all(transaction, Event.CANCEL, [jobs.c.run_id.in_(own), jobs.c.run_id.not_in(of_others)]))
 
 
 def see_worker(
@@ -227,7 +220,8 @@ def _on_entry(state: JobState, now: float) -> dict[str, object]:
     return {"lease_until": None, "finished_at": None, "worker": ""}
 
 
-def _ask(transaction: Transaction, event: Event, conditions: Conditions) -> list[int]:
+def ask_all(transaction: Transaction, event: Event, conditions: Conditions) -> list[int]:
+    """A person's wish for all jobs that meet the conditions in a state that allows it; their ids."""
     values: dict[str, object] = {"attempts": 0, "reason": ""} if event is Event.RETRY else {}
     changed = transition(transaction, event, Actor.PERSON, conditions, **values)
     requeue_expired(transaction, *conditions)  # with no worker alive, the wish is granted here and now
@@ -241,7 +235,12 @@ def _lose(transaction: Transaction, row: Row[*tuple[Any, ...]], actor: Actor, re
 
 
 def _reason(event: Event, reason: str) -> str:
-    return "" if event in (Event.CANCEL, Event.PAUSE) else reason
+    return "" if event in (Event.CANCEL, Event.PAUSE) else _storable(reason)
+
+
+def _storable(text: str) -> str:
+    """A text as every database takes it: a trainer's last words may hold NUL characters."""
+    return text.replace("\0", "\ufffd")
 
 
 def _held(job_id: int, token: int) -> Conditions:
