@@ -76,13 +76,74 @@ def test_data_is_registered_listed_shown_and_forgotten(noisedash: Command, cells
     assert (cells / "JPEGImages" / "p0.jpg").is_file()
 
 
-def test_noise_is_written_with_the_list_of_dropped_boxes(noisedash: Command, cells: Path, tmp_path: Path) -> None:
+def test_noise_is_written_with_the_history_of_every_box(noisedash: Command, cells: Path, tmp_path: Path) -> None:
     noisedash("data", "add", cells, "--name", "cells")
     out = tmp_path / "noisy"
     summary = noisedash.json("noise", "apply", "cells", "--missing", 0.3, "--out", out, "--format", "coco")
-    assert (summary["boxes"], summary["kept"], summary["dropped"]) == (16, 11, 5)
-    assert len((out / "dropped.csv").read_text().splitlines()) == 1 + 5
+    assert summary["boxes"] == {"clean": 16, "noisy": 11, "dropped": 5, "moved": 0, "relabelled": 0, "invented": 0}
+    assert len((out / "provenance.csv").read_text().splitlines()) == 1 + 16
     assert "exists already" in noisedash.error("noise", "apply", "cells", "--missing", 0.3, "--out", out)
+
+
+def test_noise_of_all_kinds_is_told_and_made_again_from_its_recipe(
+    noisedash: Command, cells: Path, tmp_path: Path
+) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    rates = ["--missing", 0.25, "--inaccurate", 0.5, "--wrong-class", 0.25, "--extra", 0.5, "--seed", 4]
+    who = ["--weighting", "class:rod=3,cell=0", "--weighting", "missing:images"]
+    told = noisedash("noise", "apply", "cells", *rates, *who, "--out", tmp_path / "one")
+    assert "16 training boxes became 20 (4 dropped, 6 moved, 3 relabelled, 8 invented)" in told
+    lines = {line.split("  ")[0].strip(): line for line in told.splitlines()}
+    assert "4 of 16, 25.0%" in lines["all"]
+    assert "0 of" in lines["class cell"]
+    assert "mean IoU" in told
+    again = noisedash.json(
+        "noise", "apply", "cells", "--recipe", tmp_path / "one" / "recipe.json", "--out", tmp_path / "two"
+    )
+    for name in ("provenance.csv", "recipe.json", "Annotations/p0.xml"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert again["recipe"]["steps"][0]["weighting"] == {"kind": "images"}
+    assert {row["from"]: row["to"] for row in again["relabellings"]} == {"rod": "cell"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "No noise is asked for: give one of --missing, --inaccurate, --wrong-class, --extra, or --recipe"),
+        (["--missing", 1.5], "steps.0.missing.rate: input should be less than or equal to 1, got 1.5"),
+        (["--missing", 0.1, "--seed", -1], "seed: input should be greater than or equal to 0"),
+        (["--missing", 0.1, "--weighting", "luck"], "weighting: input tag 'luck'"),
+        (["--missing", 0.1, "--weighting", "images:3"], "--weighting images:3 is not understood: write uniform, size:"),
+        (["--missing", 0.1, "--weighting", "size:many"], "exponent: input should be a valid number"),
+        (["--missing", 0.1, "--weighting", "size:0.3"], "exponent: input should be a multiple of 0.25"),
+        (["--missing", 0.1, "--weighting", "extra:size"], "is of a kind that no rate is given for: add --extra"),
+        (["--extra", 0.1, "--weighting", "images"], "steps.0.extra.weighting: input tag 'images'"),
+        (["--missing", 0.1, "--weighting", "class:yak=2"], "names 'yak', which is no class of the dataset"),
+        (["--recipe", "none.yaml"], "none.yaml cannot be read"),
+        (["--recipe", "none.yaml", "--extra", 0.1], "none.yaml cannot be read"),
+    ],
+)
+def test_noise_that_cannot_be_is_refused_in_one_sentence(
+    noisedash: Command, cells: Path, tmp_path: Path, arguments: list[object], sentence: str
+) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    error = noisedash.error("noise", "apply", "cells", *arguments, "--out", tmp_path / "noisy")
+    assert error.startswith("Error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "noisy").exists()
+
+
+def test_a_recipe_and_rates_are_not_mixed(noisedash: Command, cells: Path, tmp_path: Path) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("steps: [{kind: extra, rate: 0.5, max_iou: 0.3}]")
+    out = tmp_path / "noisy"
+    mixed = noisedash.error("noise", "apply", "cells", "--recipe", recipe, "--missing", 0.1, "--out", out)
+    assert "Give either --recipe, or rates" in mixed
+    assert noisedash.json("noise", "apply", "cells", "--recipe", recipe, "--out", out)["boxes"]["invented"] == 8
+    recipe.write_text("stepz: []")
+    assert "stepz" in noisedash.error("noise", "apply", "cells", "--recipe", recipe, "--out", tmp_path / "other")
 
 
 def test_a_study_is_submitted_once_trained_and_read_off(noisedash: Command, cells: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The noisy set on disk: it reads back as what training saw, with the list of the dropped boxes, or not at all."""
+"""The noisy set on disk: it reads back as what training saw, with the history of every box, or not at all."""
 
 import csv
 import json
@@ -13,16 +13,16 @@ from noisedash.datasets.dataset import Boxes, Dataset, Images, stable_box_ids
 from noisedash.datasets.voc import read_voc
 from noisedash.errors import StorageError
 from noisedash.noise import export as export_module
-from noisedash.noise.export import dropped_csv, export
-from noisedash.noise.recipe import NoisyDataset, apply_recipe
-from noisedash.spec import MissingNoise, NoiseRecipe
+from noisedash.noise.export import COLUMNS, export, provenance_csv
+from noisedash.noise.recipe import Fate, NoisyDataset, apply_recipe
+from noisedash.noise_spec import ExtraNoise, InaccurateNoise, MissingNoise, NoiseRecipe, WrongClassNoise
 
 CLASSES = ("chair", 'clock, "wall"')
 
 
 @pytest.fixture
 def noisy(tmp_path: Path) -> NoisyDataset:
-    """Four pictures with three boxes each, one of them a crowd; half are dropped."""
+    """Four pictures with three boxes each, one of them a crowd; half are dropped, and the rest is damaged in turn."""
     root = tmp_path / "pictures"
     root.mkdir()
     files = tuple(f"{name}.png" for name in "dbca")
@@ -38,7 +38,13 @@ def noisy(tmp_path: Path) -> NoisyDataset:
     boxes = Boxes(ids, image_index, class_id, xyxy, crowd, difficult=np.zeros(count, bool))
     images = Images(files, np.full(4, 60), np.full(4, 40), ("train",) * 4, ("0" * 64,) * 4)
     clean = Dataset("made", root, CLASSES, images, boxes)
-    return apply_recipe(clean, NoiseRecipe(steps=(MissingNoise(rate=0.5, seed=3),)))
+    steps = (
+        MissingNoise(rate=0.5, seed=3),
+        InaccurateNoise(rate=0.4, seed=3),
+        WrongClassNoise(rate=0.4, seed=3),
+        ExtraNoise(rate=0.2, seed=3),
+    )
+    return apply_recipe(clean, NoiseRecipe(steps=steps))
 
 
 def told(files, classes, boxes) -> list[tuple]:
@@ -61,25 +67,36 @@ def test_it_reads_back_as_what_training_saw(noisy: NoisyDataset, tmp_path: Path,
     assert {path.name for path in out.parent.iterdir()} == {"noisy"}
 
 
-def test_the_dropped_boxes_are_listed(noisy: NoisyDataset, tmp_path: Path) -> None:
+def test_the_history_of_every_box_is_listed(noisy: NoisyDataset, tmp_path: Path) -> None:
     export(noisy, "voc", tmp_path / "noisy")
-    with (tmp_path / "noisy" / "dropped.csv").open(newline="") as file:
+    with (tmp_path / "noisy" / "provenance.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(noisy.dropped) == 11 - 5
-    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
-    clean = noisy.clean
-    expected = {
-        f"{int(noisy.dropped.box_id[row]):016x}": (
-            clean.images.file[noisy.dropped.image_index[row]],
-            CLASSES[noisy.dropped.class_id[row]],
-            noisy.dropped.xyxy[row].tolist(),
-        )
-        for row in range(len(noisy.dropped))
-    }
-    corners = ("left", "top", "right", "bottom")
-    assert {
-        row["box_id"]: (row["file"], row["class"], [float(row[name]) for name in corners]) for row in rows
-    } == expected
+    assert tuple(rows[0]) == COLUMNS
+    assert [(row["file"], row["box_id"]) for row in rows] == sorted((row["file"], row["box_id"]) for row in rows)
+    fates = [row["fate"] for row in rows]
+    assert {fate: fates.count(fate) for fate in fates} == {
+        "crowd": 1, "dropped": 6, "kept": 2, "moved": 1, "relabelled": 1, "moved and relabelled": 1, "invented": 3,
+    }  # fmt: skip
+    clean, by_id = noisy.clean, {row["box_id"]: row for row in rows}
+    for row in range(12):
+        told = by_id.pop(f"{int(clean.boxes.box_id[row]):016x}")
+        assert told["file"] == clean.images.file[clean.boxes.image_index[row]]
+        assert told["clean_class"] == CLASSES[clean.boxes.class_id[row]]
+        assert corners(told, "clean") == clean.boxes.xyxy[row].tolist()
+        after = noisy.row_after[row]
+        if noisy.fate[row] == Fate.DROPPED:
+            assert told["noisy_class"] == told["noisy_left"] == told["iou"] == ""
+        else:
+            assert told["noisy_class"] == CLASSES[noisy.boxes.class_id[after]]
+            assert corners(told, "noisy") == noisy.boxes.xyxy[after].tolist()
+            assert float(told["iou"]) == noisy.iou[after]
+            assert (float(told["iou"]) < 1) == ("moved" in told["fate"])
+    assert sorted(corners(row, "noisy") for row in by_id.values()) == sorted(noisy.invented.xyxy.tolist())
+    assert {(row["clean_class"], row["clean_left"], row["iou"]) for row in by_id.values()} == {("", "", "")}
+
+
+def corners(row: dict[str, str], when: str) -> list[float]:
+    return [float(row[f"{when}_{name}"]) for name in ("left", "top", "right", "bottom")]
 
 
 def test_the_list_does_not_depend_on_the_order_of_rows(noisy: NoisyDataset) -> None:
@@ -87,16 +104,20 @@ def test_the_list_does_not_depend_on_the_order_of_rows(noisy: NoisyDataset) -> N
     turned = Dataset(
         clean.name, clean.root, clean.classes, clean.images, clean.boxes.take(np.arange(len(clean.boxes))[::-1])
     )
-    assert dropped_csv(apply_recipe(turned, noisy.recipe)) == dropped_csv(noisy)
+    assert provenance_csv(apply_recipe(turned, noisy.recipe)) == provenance_csv(noisy)
 
 
 def test_the_recipe_makes_the_set_again(noisy: NoisyDataset, tmp_path: Path) -> None:
     export(noisy, "coco", tmp_path / "noisy")
     content = json.loads((tmp_path / "noisy" / "recipe.json").read_text())
     assert content["clean_training_set"] == noisy.clean.content_hash
-    assert content["boxes"] == {"clean": 12, "kept": 6, "dropped": 6}
+    assert content["boxes"] == {
+        "clean": 12, "noisy": 9, "dropped": 6, "moved": 2, "relabelled": 2, "invented": 3,
+    }  # fmt: skip
+    totals = {row["kind"]: (row["hit"], row["boxes"]) for row in content["hits"] if row["group"] == "all"}
+    assert totals == {"missing": (6, 11), "inaccurate": (2, 5), "wrong_class": (2, 5), "extra": (3, 11)}
     again = apply_recipe(noisy.clean, NoiseRecipe.model_validate(content["recipe"]))
-    assert (again.fate == noisy.fate).all()
+    assert again.content_hash == noisy.content_hash == content["noisy_training_set"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

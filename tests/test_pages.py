@@ -8,6 +8,7 @@ from pathlib import Path
 
 import demo_store
 import pytest
+import yaml
 from streamlit.testing.v1 import AppTest
 
 from noisedash.datasets.splits import default_split
@@ -17,6 +18,7 @@ from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
 from noisedash.spec import FromScratch, FromWeights
 from noisedash.studies.recipes import RECIPES, build_study
+from noisedash.ui import noise_controls
 from noisedash.ui.services import dataset, weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -304,6 +306,40 @@ def test_results_of_other_settings_are_warned_of(filled: Store) -> None:
     app.switch_page("../../pages/results.py").run()
     warnings = "".join(warning.value for warning in app.warning).replace("\\", "")
     assert f"training.steps: {study.specs[0].training.steps}, 900" in warnings
+
+
+# Noise
+
+
+@pytest.mark.parametrize("rates", [(0, 0, 0, 0), (100, 100, 100, 10), (100, 0, 0, 0), (30, 20, 10, 10)])
+def test_noise_page_draws_at_any_rate(rates: tuple[int, ...], filled: Store) -> None:
+    query = dict(zip(("rate", "inaccurate", "wrong", "extra"), map(str, rates), strict=True))
+    app = open_page("noise", dataset="rooms", **query)
+    assert not app.exception
+    assert not app.error
+    assert ("What was really hit" in said(app)) == any(rates)
+
+
+@pytest.mark.parametrize("who", list(noise_controls.WHO))
+def test_noise_page_hits_whom_it_is_told_to(who: str, filled: Store) -> None:
+    app = open_page("noise", dataset="rooms", **{"rate-who": who, "extra-who": "small boxes more"})
+    if who == noise_controls.SOME_CLASSES:
+        app.multiselect(key="more").set_value(["chair"]).run()
+    assert not app.exception
+    assert not app.error
+    assert yaml.safe_load(app.code[0].value)["steps"][0].get("weighting") == WEIGHTING_OF[who]
+
+
+WEIGHTING_OF = {
+    "any box alike": {"kind": "uniform"},
+    "small boxes more": {"kind": "size", "exponent": -1},
+    "large boxes more": {"kind": "size", "exponent": 1},
+    "some classes more": {"kind": "class", "weights": {"chair": 5}, "other": 1},
+    "crowded boxes more": {"kind": "crowding", "exponent": 1},
+    "lone boxes more": {"kind": "crowding", "exponent": -1},
+    "hidden boxes more": {"kind": "occlusion", "factor": 4},
+    "whole images": {"kind": "images"},
+}
 
 
 # Losses

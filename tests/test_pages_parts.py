@@ -1,5 +1,6 @@
 """What stands behind the pages: the image route, its guards, noise on images, progress, plans."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,10 +18,12 @@ from starlette.applications import Starlette
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.splits import default_split, split
 from noisedash.errors import SpecError
+from noisedash.frozen import parse
 from noisedash.noise.recipe import Fate, apply_recipe
+from noisedash.noise_spec import ExtraNoise, InaccurateNoise, MissingNoise, NoiseRecipe, WrongClassNoise
 from noisedash.records import JobRecord, JobState, Progress, Wanted
 from noisedash.settings import Settings, current_settings
-from noisedash.spec import MissingNoise, NoiseRecipe
+from noisedash.studies.files import read_settings
 from noisedash.studies.overrides import apply_overrides
 from noisedash.ui import noise, plan
 from noisedash.ui.images import image_route
@@ -114,48 +117,112 @@ def test_command_for_another_address_names_it_as_a_host() -> None:
 # Noise on images
 
 
+ALL_KINDS = NoiseRecipe(
+    steps=(
+        MissingNoise(rate=0.3, seed=7),
+        InaccurateNoise(rate=0.4, seed=7),
+        WrongClassNoise(rate=0.4, seed=7),
+        ExtraNoise(rate=0.4, seed=7),
+    )
+)
+
+
+def missing(rate: float, seed: int = 0) -> NoiseRecipe:
+    return NoiseRecipe(steps=(MissingNoise(rate=rate, seed=seed),))
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.1, 0.3, 0.5, 0.77, 0.9, 1.0])
 @pytest.mark.parametrize("seed", [0, 7])
-def test_page_drops_what_training_drops(rate: float, seed: int, rooms: Dataset) -> None:
-    training = noise.training_set(rooms, default_split(rooms), seed)
+def test_page_tells_at_which_rate_each_box_goes(rate: float, seed: int, rooms: Dataset) -> None:
+    training = noise.training_set(rooms, default_split(rooms), missing(0.5, seed))
     train = split(rooms, default_split(rooms)).train
-    noisy = apply_recipe(train, NoiseRecipe(steps=(MissingNoise(rate=rate, seed=seed),)))
-    dropped = dict(zip(train.boxes.box_id.tolist(), (noisy.fate == Fate.DROPPED).tolist(), strict=True))
-    shown = zip(training.train.boxes.box_id.tolist(), training.dropped(rate).tolist(), strict=True)
-    assert all(dropped[box_id] == is_dropped for box_id, is_dropped in shown)
+    noisy = apply_recipe(train, missing(rate, seed))
+    np.testing.assert_array_equal(training.drops_above < rate, noisy.fate == Fate.DROPPED)
+
+
+def test_page_shows_what_training_sees(rooms: Dataset) -> None:
+    training = noise.training_set(rooms, default_split(rooms), ALL_KINDS)
+    noisy = apply_recipe(split(rooms, default_split(rooms)).train, ALL_KINDS)
+    everything = np.ones(len(training.image_index), dtype=bool)
+    drawn = [
+        (row, box) for row in range(len(training.clean.images)) for box in noise.drawn_boxes(training, row, everything)
+    ]
+    seen = sorted((row, box.x, box.y, box.label) for row, box in drawn if "dropped" not in box.fates)
+    boxes = noisy.boxes
+    assert seen == sorted(
+        (image, corners[0], corners[1], rooms.classes[class_id])
+        for image, corners, class_id in zip(
+            boxes.image_index.tolist(), boxes.xyxy.tolist(), boxes.class_id.tolist(), strict=True
+        )
+    )
+    assert len(drawn) - len(seen) == len(noisy.dropped)
+    for _, box in drawn:
+        assert ("moved" in box.fates) == (box.was_xyxy is not None) == (box.iou is not None)
+        assert ("relabelled" in box.fates) == (box.was_label != box.label) == (f"was {box.was_label}" in box.story)
+        assert ("invented" in box.fates) == (box.drops_above is None)
 
 
 def test_images_are_asked_for_by_their_row_in_the_whole_dataset(rooms: Dataset) -> None:
-    training = noise.training_set(rooms, default_split(rooms), 0)
+    training = noise.training_set(rooms, default_split(rooms), missing(0.5))
     for row, full_row in enumerate(training.full_row):
-        assert training.train.images.file[row] == rooms.images.file[full_row]
+        assert training.clean.images.file[row] == rooms.images.file[full_row]
 
 
 def test_filter_by_class_and_fate(rooms: Dataset) -> None:
-    training = noise.training_set(rooms, default_split(rooms), 0)
-    boxes, dropped = training.train.boxes, training.dropped(0.5)
-    everything = noise.Filter((), noise.ALL, 0.5).shown(training)
-    assert everything.all()
-    gone = noise.Filter((), noise.DROPPED, 0.5).shown(training)
-    kept = noise.Filter((), noise.KEPT, 0.5).shown(training)
-    np.testing.assert_array_equal(gone, dropped)
-    np.testing.assert_array_equal(kept, ~dropped)
-    chosen = int(boxes.class_id[0])
-    of_class = noise.Filter((chosen,), noise.ALL, 0.5).shown(training)
-    assert set(boxes.class_id[of_class].tolist()) == {chosen}
-    assert set(noise.images_with(training, gone)) == set(boxes.image_index[dropped].tolist())
+    training = noise.training_set(rooms, default_split(rooms), ALL_KINDS)
+    assert noise.Filter((), noise.ALL).shown(training).all()
+    of_fate = {fate: noise.Filter((), fate).shown(training) for fate in noise.FATES[1:]}
+    assert all(of_box.any() for of_box in of_fate.values())
+    both = of_fate[noise.MOVED] & of_fate[noise.RELABELLED]
+    assert (sum(of_box.astype(int) for of_box in of_fate.values()) == 1 + both).all()
+    chosen = int(training.clean.boxes.class_id[0])
+    of_class = noise.Filter((chosen,), noise.ALL).shown(training)
+    np.testing.assert_array_equal(of_class, (training.classes[0] == chosen) | (training.classes[1] == chosen))
+    dropped = of_fate[noise.DROPPED]
+    assert set(noise.images_with(training, dropped)) == set(training.image_index[dropped].tolist())
 
 
-def test_crowd_regions_are_never_dropped(rooms: Dataset) -> None:
+def test_crowd_regions_are_never_hit(rooms: Dataset) -> None:
     crowd = np.zeros(len(rooms.boxes), dtype=bool)
     crowd[::5] = True
     crowded = Dataset(rooms.name, rooms.root, rooms.classes, rooms.images, replace(rooms.boxes, crowd=crowd))
-    training = noise.training_set(crowded, default_split(crowded), 0)
-    assert not training.dropped(1.0)[training.train.boxes.crowd].any()
-    assert training.dropped(1.0)[~training.train.boxes.crowd].all()
-    row = int(training.train.boxes.image_index[training.train.boxes.crowd][0])
-    frame = noise.box_frame(noise.drawn_boxes(training, row, np.ones(len(training.train.boxes), dtype=bool)), 0.5)
-    assert "crowd region" in frame["at 50 %"].tolist()
+    training = noise.training_set(crowded, default_split(crowded), missing(1.0))
+    boxes = training.clean.boxes
+    np.testing.assert_array_equal(training.has_fate[noise.DROPPED], ~boxes.crowd)
+    row = int(boxes.image_index[boxes.crowd][0])
+    frame = noise.box_frame(noise.drawn_boxes(training, row, np.ones(len(boxes), dtype=bool)))
+    assert "crowd" in frame["what happened"].tolist()
+
+
+def test_the_report_on_the_page_is_the_report(rooms: Dataset) -> None:
+    training = noise.training_set(rooms, default_split(rooms), ALL_KINDS)
+    frame = noise.hit_frame(training)
+    assert frame["boxes"].tolist() == [
+        "all boxes", *(f"class {name}" for name in rooms.classes), "size small", "size medium", "size large",
+    ]  # fmt: skip
+    number = len(training.clean.boxes)
+    assert frame["missing"].iloc[0] == len(training.noisy.dropped)
+    assert frame["extra, %"].iloc[0] == pytest.approx(100 * len(training.noisy.invented) / number)
+    assert len(noise.hit_frame(noise.training_set(rooms, default_split(rooms), missing(0.0)))) == 0
+
+
+def test_a_box_says_in_one_line_what_became_of_it(rooms: Dataset) -> None:
+    training = noise.training_set(rooms, default_split(rooms), ALL_KINDS)
+    both = np.flatnonzero(training.has_fate[noise.MOVED] & training.has_fate[noise.RELABELLED])[0]
+    boxes = noise.drawn_boxes(training, int(training.image_index[both]), np.ones(len(training.image_index), bool))
+    frame = noise.box_frame(boxes)
+    lines = [line for line in frame["what happened"] if "moved" in line and "relabelled" in line]
+    assert lines
+    assert re.fullmatch(r"↔ moved, IoU 0\.\d\d; ≠ relabelled, was [\w ]+", lines[0])
+    number = training.has_fate[noise.NEW][training.image_index == int(training.image_index[both])].sum()
+    assert (f"+{number}" in noise.caption(training, int(training.image_index[both]))) == (number > 0)
+
+
+def test_the_recipe_on_the_page_can_be_taken_away(rooms: Dataset, tmp_path: Path) -> None:
+    recipe = NoiseRecipe(steps=(*ALL_KINDS.steps[1:], MissingNoise(rate=0)))
+    file = tmp_path / "recipe.yaml"
+    file.write_text(noise.recipe_text(recipe))
+    assert parse(NoiseRecipe, read_settings(file), "recipe.yaml") == NoiseRecipe(steps=ALL_KINDS.steps[1:])
 
 
 # Progress

@@ -45,6 +45,28 @@ _MANY_CATEGORIES = (SKY, VERMILLION, GREEN, PURPLE, BLUE, "#b07a00", GREY)
 
 
 @dataclass(frozen=True)
+class BoxStyle:
+    """How a box of one fate is drawn on a picture."""
+
+    color: str
+    dash: str
+    """SVG's stroke-dasharray, '' for a solid line."""
+    sign: str
+    """What stands before its name, so that the fate can be told without colour."""
+
+
+BOX_STYLES = {
+    "kept": BoxStyle("#56b4e9", "", ""),
+    "dropped": BoxStyle("#d55e00", "8 5", "✕"),
+    "moved": BoxStyle("#009e73", "16 4", "↔"),
+    "relabelled": BoxStyle("#cc79a7", "10 3 2 3", "≠"),
+    "invented": BoxStyle("#f0e442", "2 4", "+"),
+    "crowd": BoxStyle("#d5dae2", "1 6", ""),
+}
+"""By fate, in Okabe and Ito's own hues: on pictures lines have a dark edge, which these hues stand out from."""
+
+
+@dataclass(frozen=True)
 class LineStyle:
     """How one thing is drawn wherever it appears."""
 

@@ -1,4 +1,8 @@
-"""One 64-bit key per box and noise kind: the only source of chance in label noise. M boxes."""
+"""One 64-bit key per box and purpose: the only source of chance in label noise. M boxes.
+
+What is made of keys uses integers and the floating-point operations that IEEE 754 rounds correctly (+ - * / and the
+square root) and nothing else, so it has the same bits on every machine; a library's log or pow has not.
+"""
 
 import hashlib
 
@@ -6,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 KeyArray = NDArray[np.uint64]
+FloatArray = NDArray[np.float64]
+
+LN_2 = 0.6931471805599453
+_SERIES_TERMS = 11
+"""Terms of artanh's series: the next one is below 1e-17 of the sum for |z| <= .172."""
 
 
 def box_keys(box_id: KeyArray, kind: str, seed: int) -> KeyArray:
@@ -20,6 +29,43 @@ def box_keys(box_id: KeyArray, kind: str, seed: int) -> KeyArray:
     name = f"{kind}:{seed}".encode()
     stream = np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little"))
     return splitmix64(box_id ^ stream)
+
+
+def unit_interval(keys: KeyArray) -> FloatArray:
+    """Keys as numbers (M,) in [0, 1): multiples of 2 ** -53, evenly.
+
+    >>> unit_interval(np.array([0, 2**63, 2**64 - 1], dtype=np.uint64)).tolist()
+    [0.0, 0.5, 0.9999999999999999]
+    """
+    return np.asarray((keys >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def choice(keys: KeyArray, count: int) -> NDArray[np.int64]:
+    """Keys as whole numbers (M,) from 0 to count - 1, evenly; `count` is below 2 ** 32.
+
+    >>> choice(np.array([0, 2**63, 2**64 - 1], dtype=np.uint64), 3).tolist()
+    [0, 1, 2]
+    """
+    return ((keys >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
+
+
+def exponential(keys: KeyArray) -> FloatArray:
+    """Keys as draws (M,) of the exponential distribution with mean 1, rising with the key.
+
+    -ln(1 - u), ln(2 ** e m) = e ln 2 + 2 artanh((m - 1) / (m + 1)) with m in [.707, 1.414).
+
+    >>> exponential(np.array([0, 2**63, 2**64 - 1], dtype=np.uint64)).round(6).tolist()
+    [0.0, 0.693147, 37.429948]
+    """
+    rest = ((~keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    mantissa, power = np.frexp(rest)
+    low = mantissa < 0.7071067811865476
+    mantissa, power = np.where(low, 2 * mantissa, mantissa), power - low
+    z = (mantissa - 1) / (mantissa + 1)
+    square, series = z * z, np.zeros(len(keys))
+    for term in range(_SERIES_TERMS - 1, -1, -1):
+        series = series * square + 1 / (2 * term + 1)
+    return np.asarray(0.0 - (power * LN_2 + 2 * z * series))
 
 
 def splitmix64(values: KeyArray) -> KeyArray:

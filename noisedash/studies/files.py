@@ -68,7 +68,7 @@ class _StudyFile(Frozen):
 
 def load_study_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> Study:
     """The study of a file; named as the file where it does not say. Raises SpecError, or NotFoundError for a name."""
-    content = parse(_StudyFile, _read(path), str(path))
+    content = parse(_StudyFile, read_settings(path), str(path))
     if any("data" in settings for settings in (content.base, *(content.runs or ()))):
         raise SpecError(f"{path}: all runs share one dataset; write 'dataset: NAME' and 'split: …' in place of 'data'.")
     base = _base(content, data_of, initial_of)
@@ -89,7 +89,7 @@ def load_run_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> RunSpec
 
     Raises SpecError, or NotFoundError for a name.
     """
-    content = _read(path)
+    content = read_settings(path)
     if "data" in content:
         return parse_run_spec(content, str(path))
     specs = load_study_file(path, data_of, initial_of).specs
@@ -98,7 +98,8 @@ def load_run_file(path: Path, data_of: DataOf, initial_of: InitialOf) -> RunSpec
     return specs[0]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The named settings of a YAML or JSON file. Raises SpecError where it cannot be read or holds none."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The Noise page: choose dataset, rate and image; see what training sees."""
+"""The Noise page: choose dataset, noise and image; see what training sees, and what was really hit."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,16 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from noisedash.datasets.dataset import Dataset
+from noisedash.noise_spec import NoiseRecipe
 from noisedash.ui import noise
 from noisedash.ui.components.elements import Cell, Picture, box_viewer, gallery
 from noisedash.ui.datasets import choose_dataset
 from noisedash.ui.images import image_url
+from noisedash.ui.layout import one_sentence_errors
 from noisedash.ui.noise import Filter, TrainingSet
+from noisedash.ui.noise_controls import choose_recipe
 from noisedash.ui.services import store
-from noisedash.ui.text import count, percent
+from noisedash.ui.text import count
 
 CELLS = 24
 VIEWER_WIDTH, CELL_WIDTH = 1280, 192
@@ -26,6 +29,7 @@ class Chosen:
     dataset: Dataset
     training: TrainingSet
     filter: Filter
+    recipe: NoiseRecipe
 
 
 def render() -> None:
@@ -33,16 +37,21 @@ def render() -> None:
     dataset = choose_dataset()
     if dataset is None:
         return
-    chosen = _controls(dataset)
-    st.markdown(noise.counts_in_words(chosen.training, chosen.filter.rate))
+    with one_sentence_errors():
+        _show(_controls(dataset))
+
+
+def _show(chosen: Chosen) -> None:
+    st.markdown(noise.counts_in_words(chosen.training))
     shown = chosen.filter.shown(chosen.training)
     rows = noise.images_with(chosen.training, shown)
     if len(rows) == 0:
         st.info("No image has such a box: choose other classes, another fate or another rate.")
-        return
-    row = _picked_row(chosen.training, rows)
-    _viewer(chosen, row, rows, shown)
-    _gallery(chosen, row, rows)
+    else:
+        row = _picked_row(chosen.training, rows)
+        _viewer(chosen, row, rows, shown)
+        _gallery(chosen, row, rows)
+    _hits(chosen)
 
 
 def _controls(dataset: Dataset) -> Chosen:
@@ -54,9 +63,10 @@ def _controls(dataset: Dataset) -> Chosen:
     )
     fate = third.selectbox("Boxes", noise.FATES, key="fate", bind="query-params")
     seed = fourth.number_input("Noise seed", 0, 1_000_000, 0, key="noise-seed", bind="query-params")
-    rate = st.slider("Missing labels", 0, 100, 50, format="%d %%", key="rate", bind="query-params") / 100
+    recipe = choose_recipe(dataset.classes, seed)
     class_ids = tuple(dataset.classes.index(class_name) for class_name in classes)
-    return Chosen(dataset, noise.training_set(dataset, splits[name], seed), Filter(class_ids, fate, rate))
+    training = noise.training_set(dataset, splits[name], recipe)
+    return Chosen(dataset, training, Filter(class_ids, fate), recipe)
 
 
 def _picked_row(training: TrainingSet, rows: NDArray[np.int64]) -> int:
@@ -72,28 +82,28 @@ def _pick(full_row: int) -> None:
 
 
 def _viewer(chosen: Chosen, row: int, rows: NDArray[np.int64], shown: NDArray[np.bool_]) -> None:
-    training, rate = chosen.training, chosen.filter.rate
-    images, full_row = training.train.images, int(training.full_row[row])
+    training = chosen.training
+    images, full_row = training.clean.images, int(training.full_row[row])
     boxes = noise.drawn_boxes(training, row, shown)
-    left, right = st.columns([3, 1.5], gap="medium")
+    left, right = st.columns([3, 1.7], gap="medium")
     with left:
         picture = Picture(
             image_url(chosen.dataset.name, full_row, VIEWER_WIDTH, chosen.dataset.content_hash),
             int(images.width[row]),
             int(images.height[row]),
-            f"Image {images.file[row]} with {count(len(boxes), 'annotated object')}",
+            f"Image {images.file[row]} with {count(len(boxes), 'box', 'boxes')}",
         )
-        box_viewer(picture, boxes, rate, "Point at a box to see when it goes. Double-click or Ctrl and wheel zoom.")
+        hint = "Point at a box for its history. Double-click or Ctrl and wheel zoom."
+        box_viewer(picture, boxes, chosen.recipe.missing_rate, hint)
     with right:
         st.text(images.file[row])
         _steps(training, row, rows)
-        st.markdown(f"At {percent(rate)} training sees the solid boxes only. The test set stays clean.")
+        st.markdown("Training sees all boxes but the ✕ dropped ones. The test set stays clean.")
         st.dataframe(
-            noise.box_frame(boxes, rate),
+            noise.box_frame(boxes),
             hide_index=True,
-            column_config=_BOX_COLUMNS,
-            height=min(38 + 35 * max(len(boxes), 1), 388),
-            alt="The boxes of this image, the first to be dropped first.",
+            height=min(38 + 35 * max(len(boxes), 1), 424),
+            alt="The boxes of this image and what became of them, the damaged ones first.",
         )
 
 
@@ -113,16 +123,30 @@ def _gallery(chosen: Chosen, row: int, rows: NDArray[np.int64]) -> None:
     own_page = min(int(np.searchsorted(rows, row)) // CELLS + 1, pages)
     # A key for each page of the chosen image: stepping to an image on another page turns the gallery to it.
     number = st.pagination(pages, default=own_page, key=f"page-{pages}-{own_page}") if pages > 1 else 1
-    dropped = training.dropped(chosen.filter.rate)
     cells = []
     for shown_row in rows[(number - 1) * CELLS : number * CELLS].tolist():
-        gone = int(dropped[training.train.boxes_of_image[shown_row]].sum())
-        total = len(training.train.boxes_of_image[shown_row])
         full_row = int(training.full_row[shown_row])
         url = image_url(chosen.dataset.name, full_row, CELL_WIDTH, chosen.dataset.content_hash)
-        name = training.train.images.file[shown_row]
-        cells.append(Cell(full_row, url, name, f"{total - gone} kept, {gone} dropped"))
+        cells.append(Cell(full_row, url, training.clean.images.file[shown_row], noise.caption(training, shown_row)))
     gallery(cells, int(training.full_row[row]), _pick)
 
 
-_BOX_COLUMNS = {"dropped above": st.column_config.NumberColumn(format="%.1f %%")}
+def _hits(chosen: Chosen) -> None:
+    """The report: what was really hit, and the recipe to take away."""
+    frame = noise.hit_frame(chosen.training)
+    if len(frame) == 0:
+        return
+    st.subheader("What was really hit", anchor=False)
+    st.markdown(
+        "Missing and extra boxes are shares of all training boxes, the other two of those that are left. "
+        "Small is below 32² pixels, large from 96² on."
+    )
+    shares = {name: st.column_config.NumberColumn(format="%.1f %%") for name in map(str, frame) if name.endswith("%")}
+    column_config = {**shares, "mean IoU": st.column_config.NumberColumn(format="%.2f")}
+    st.dataframe(frame, hide_index=True, column_config=column_config, alt="What each step hit, per class and size.")
+    with st.expander("This noise as a file"):
+        st.markdown(
+            "Save it as `recipe.yaml` for `noisedash noise apply DATASET --recipe recipe.yaml --out FOLDER`, or put it "
+            "below `base:` and `noise:` in a study file."
+        )
+        st.code(noise.recipe_text(chosen.recipe), language="yaml")

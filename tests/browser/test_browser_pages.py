@@ -66,7 +66,7 @@ def barriers(page: Page) -> list[tuple[str, list[str]]]:
 
 
 def test_rate_slider_changes_what_is_dropped_on_the_picture(filled: Served, page: Page) -> None:
-    open_page(page, f"{filled.url}/noise?dataset=rooms&rate=0", "Noise")
+    open_page(page, f"{filled.url}/noise?dataset=rooms&rate=0&inaccurate=0&wrong=0&extra=0", "Noise")
     picture = page.get_by_role("img", name="Image 0")
     expect(picture.locator("image")).to_have_count(1)
     boxes = picture.locator("g.box").count()
@@ -74,7 +74,7 @@ def test_rate_slider_changes_what_is_dropped_on_the_picture(filled: Served, page
     expect(picture.locator("g.dropped")).to_have_count(0)
     page.get_by_role("slider", name="Missing labels").press("End")
     expect(picture.locator("g.dropped")).to_have_count(boxes)
-    expect(page.get_by_text(f"{boxes} dropped", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"✕ {boxes} dropped", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile("rate=100"))
     assert picture.locator("image").evaluate("image => fetch(image.href.baseVal).then(answer => answer.status)") == 200
 
@@ -93,7 +93,7 @@ def test_gallery_chooses_the_picture_and_the_address_keeps_it(filled: Served, pa
 
 
 def test_layers_and_zoom_work_without_the_server(filled: Served, page: Page) -> None:
-    open_page(page, f"{filled.url}/noise?dataset=rooms&rate=100", "Noise")
+    open_page(page, f"{filled.url}/noise?dataset=rooms&rate=100&extra=0", "Noise")
     picture = page.get_by_role("img", name="Image 0")
     box = picture.locator("g.dropped .edge").first
     expect(box).to_be_visible()

@@ -1,14 +1,19 @@
 """Noise on real annotations: the paper's counts, nesting, and sets that come back from disk as training saw them."""
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from noisedash.boxes import pairwise_iou
+from noisedash.cli.app import main
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.registry import DatasetRegistry
 from noisedash.noise.export import export
-from noisedash.noise.recipe import apply_recipe, kept_count
+from noisedash.noise.hitting import hit_count, kept_count
+from noisedash.noise.recipe import apply_recipe
 from noisedash.settings import current_settings
 from noisedash.spec import NoiseRecipe
 from noisedash.studies.grid import missing
@@ -61,3 +66,47 @@ def test_an_exported_noisy_set_can_be_registered_and_holds_the_kept_boxes(
     kept = np.sort(noisy.boxes.xyxy.ravel())
     np.testing.assert_allclose(np.sort(back.boxes.xyxy.ravel()), kept, atol=1e-6)
     assert back.boxes.crowd.sum() == clean.boxes.crowd.sum()
+
+
+def test_all_four_kinds_are_applied_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean, out = registered("bccd-voc"), tmp_path / "noisy"
+    rates = ["--missing", "0.3", "--extra", "0.1", "--inaccurate", "0.2", "--wrong-class", "0.1"]
+    command = ["noise", "apply", "real", *rates, "--weighting", "missing:size:-1", "--out", str(out), "--json"]
+    monkeypatch.setattr("sys.argv", ["noisedash", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = json.loads(capsys.readouterr().out)
+    assert not ended.value.code
+    number = told["boxes"]["clean"]
+    left = kept_count(number, 0.3)
+    assert told["boxes"] == {
+        "clean": number,
+        "noisy": left + hit_count(number, 0.1),
+        "dropped": number - left,
+        "moved": hit_count(left, 0.2),
+        "relabelled": hit_count(left, 0.1),
+        "invented": hit_count(number, 0.1),
+    }
+    of_size = {row["name"]: row["share"] for row in told["hits"] if (row["kind"], row["group"]) == ("missing", "size")}
+    assert of_size["small"] > of_size["medium"] > 0.3 > of_size["large"]
+    with (out / "provenance.csv").open(newline="") as file:
+        histories = list(csv.DictReader(file))
+    assert len(histories) == number + told["boxes"]["invented"]
+    _check_extra_boxes(clean, [row for row in histories if row["fate"] == "invented"])
+
+    registry = DatasetRegistry(current_settings())
+    registry.add(out, "noisy", images=clean.root)
+    assert len(registry.get("noisy").boxes) == told["boxes"]["noisy"]
+
+
+def _check_extra_boxes(clean: Dataset, invented: list[dict[str, str]]) -> None:
+    row_of_file = {file: row for row, file in enumerate(clean.images.file)}
+    for history in invented:
+        image = row_of_file[history["file"]]
+        corners = np.array([float(history[f"noisy_{name}"]) for name in ("left", "top", "right", "bottom")])
+        assert (corners >= 0).all()
+        assert corners[2] <= clean.images.width[image]
+        assert corners[3] <= clean.images.height[image]
+        assert pairwise_iou(corners[None], clean.boxes.xyxy[clean.boxes_of_image[image]]).max() <= 0.1

@@ -10,18 +10,51 @@ function element(name, attributes, parent) {
 
 const inPercent = (share) => `${Number((100 * share).toFixed(1))} %`;
 
-function fateOf(box, rate) {
-  if (box.crowd) return "crowd";
-  return rate > box.drops_above ? "dropped" : "kept";
+const LAYERS = ["kept", "dropped", "moved", "relabelled", "invented"];
+
+function sign(box, styles) {
+  const signs = box.fates.map((fate) => styles[fate].sign).join("");
+  return signs ? `${signs} ${box.label}` : box.label;
 }
 
-function sentence(box, rate) {
-  if (box.crowd) return `${box.label}: a crowd region, never trained on and never dropped`;
-  const fate = fateOf(box, rate);
-  return `${box.label}: ${fate} at ${inPercent(rate)}; dropped at every rate above ${inPercent(box.drops_above)}`;
+/** One legend that is also the switches: colour, dash, sign and number of each fate. */
+function drawLegend(root, data) {
+  const layers = root.querySelector(".layers");
+  for (const fate of LAYERS) {
+    let label = layers.querySelector(`label.${fate}`);
+    if (!label) {
+      label = layers.appendChild(document.createElement("label"));
+      label.className = fate;
+      const box = label.appendChild(document.createElement("input"));
+      Object.assign(box, { type: "checkbox", checked: true });
+      box.dataset.layer = fate;
+      box.addEventListener("change", () => hideLayers(root));
+      const sample = element("svg", { viewBox: "0 0 38 18", "aria-hidden": "true" }, label);
+      element("line", { x1: 4, x2: 34, y1: 9, y2: 9, ...strokeOf(data.styles[fate]) }, sample);
+      label.appendChild(document.createElement("span")).dataset.count = fate;
+    }
+    const number = data.boxes.filter((box) => box.shown && box.fates.includes(fate)).length;
+    const mark = data.styles[fate].sign;
+    label.querySelector("span").textContent = `${mark ? `${mark} ` : ""}${number} ${fate}`;
+  }
+  hideLayers(root);
 }
 
-/** Draw picture and boxes; the picture is left alone where only the rate has changed. */
+function strokeOf(style) {
+  return style.dash ? { stroke: style.color, "stroke-dasharray": style.dash } : { stroke: style.color };
+}
+
+/** A box is hidden where all its layers are switched off. */
+function hideLayers(root) {
+  const off = new Set();
+  root.querySelectorAll(".layers input").forEach((input) => input.checked || off.add(input.dataset.layer));
+  root.querySelectorAll("g.box").forEach((group) => {
+    const fates = group.dataset.fates.split(" ");
+    group.classList.toggle("off", fates.every((fate) => off.has(fate)));
+  });
+}
+
+/** Draw picture and boxes; the picture is left alone where only the noise has changed. */
 function draw(root, data, view) {
   const picture = root.querySelector(".picture");
   picture.setAttribute("aria-label", data.alt);
@@ -35,21 +68,39 @@ function draw(root, data, view) {
     picture.prepend(image);
   }
   picture.querySelectorAll("g").forEach((group) => group.remove());
-  data.boxes.forEach((box, index) => {
-    const fate = fateOf(box, data.rate);
-    const group = element("g", { class: `box ${fate}${box.shown ? "" : " filtered"}`, "data-box": index }, picture);
-    const place = { x: box.x, y: box.y, width: box.width, height: box.height };
-    element("rect", { ...place, class: "halo" }, group);
-    element("rect", { ...place, class: "edge" }, group);
-    element("text", { x: box.x, y: box.y }, group).textContent =
-      fate === "dropped" ? `✕ ${box.label}` : box.label;
-    element("title", {}, group).textContent = sentence(box, data.rate);
-  });
-  for (const fate of ["kept", "dropped"]) {
-    const number = data.boxes.filter((box) => box.shown && fateOf(box, data.rate) === fate).length;
-    root.querySelector(`[data-count=${fate}]`).textContent = `${number} ${fate}`;
-  }
+  data.boxes.forEach((box, index) => drawBox(picture, data, box, index));
+  drawLegend(root, data);
   show(root, view);
+}
+
+function drawBox(picture, data, box, index) {
+  const fates = box.fates.join(" ");
+  const group = element("g", { class: `box ${fates}${box.shown ? "" : " filtered"}` }, picture);
+  group.dataset.box = index;
+  group.dataset.fates = fates;
+  if (box.was_xyxy) drawWhereItWas(group, box);
+  const place = { x: box.x, y: box.y, width: box.width, height: box.height };
+  element("rect", { ...place, class: "halo" }, group);
+  if (box.fates.length === 1) {
+    element("rect", { ...place, class: "edge", ...strokeOf(data.styles[box.fates[0]]) }, group);
+  } else {
+    // Two fates: dashes in turns.
+    box.fates.forEach((fate, turn) => {
+      const stroke = { stroke: data.styles[fate].color, "stroke-dasharray": "12 12", "stroke-dashoffset": 12 * turn };
+      element("rect", { ...place, class: "edge", ...stroke }, group);
+    });
+  }
+  element("text", { x: box.x, y: box.y }, group).textContent =
+    box.label === box.was_label ? sign(box, data.styles) : `${sign(box, data.styles)} (${box.was_label})`;
+  element("title", {}, group).textContent = box.story;
+}
+
+/** The clean place of a box that was moved, and a line from centre to centre. */
+function drawWhereItWas(group, box) {
+  const [left, top, right, bottom] = box.was_xyxy;
+  element("rect", { class: "was", x: left, y: top, width: right - left, height: bottom - top }, group);
+  const from = { x1: (left + right) / 2, y1: (top + bottom) / 2 };
+  element("line", { class: "shift", ...from, x2: box.x + box.width / 2, y2: box.y + box.height / 2 }, group);
 }
 
 /** Apply zoom, and keep the names the same size on the screen at any zoom. */
@@ -78,27 +129,29 @@ function drawStrip(root, data, light) {
   const at = (rate) => STRIP.left + rate * (width - STRIP.left - STRIP.right);
   strip.replaceChildren();
   strip.setAttribute("viewBox", `0 0 ${width} ${STRIP.height}`);
-  strip.setAttribute("aria-label", "The rate above which each box of this image is dropped");
-  element("rect", { class: "gone", x: at(0), y: 18, width: at(data.rate) - at(0), height: 32 }, strip);
+  const { dropped, kept } = data.styles;
+  const gone = { x: at(0), y: 18, width: at(data.rate) - at(0), height: 32, fill: dropped.color };
+  element("rect", { class: "gone", ...gone }, strip);
   element("line", { class: "axis", x1: at(0), x2: at(1), y1: STRIP.line, y2: STRIP.line }, strip);
   for (const rate of [0, 0.25, 0.5, 0.75, 1]) {
     const anchor = rate === 0 ? "start" : rate === 1 ? "end" : "middle";
     element("text", { x: at(rate), y: 62, "text-anchor": anchor }, strip).textContent = inPercent(rate);
   }
-  element("line", { class: "now", x1: at(data.rate), x2: at(data.rate), y1: 14, y2: 52 }, strip);
+  const now = { x1: at(data.rate), x2: at(data.rate), y1: 14, y2: 52, stroke: dropped.color };
+  element("line", { class: "now", ...now }, strip);
   const side = data.rate > 0.7 ? "end" : "start";
   element("text", { x: at(data.rate), y: 10, "text-anchor": side }, strip).textContent =
-    `at ${inPercent(data.rate)} these are dropped`;
+    `at ${inPercent(data.rate)} missing these are dropped`;
   data.boxes.forEach((box, index) => {
-    if (box.crowd || !box.shown) return;
-    const fate = fateOf(box, data.rate);
+    if (box.drops_above === null || !box.shown) return;
+    const gone = box.fates.includes("dropped");
     const middle = at(box.drops_above);
-    const tick =
-      fate === "kept"
-        ? element("circle", { class: `tick ${fate}`, cx: middle, cy: STRIP.line, r: 7 }, strip)
-        : element("rect", { class: `tick ${fate}`, x: middle - 6, y: STRIP.line - 6, width: 12, height: 12 }, strip);
+    const tick = gone
+      ? element("rect", { class: "tick", x: middle - 6, y: STRIP.line - 6, width: 12, height: 12 }, strip)
+      : element("circle", { class: "tick", cx: middle, cy: STRIP.line, r: 7 }, strip);
+    tick.setAttribute("fill", gone ? dropped.color : kept.color);
     tick.dataset.box = index;
-    element("title", {}, tick).textContent = sentence(box, data.rate);
+    element("title", {}, tick).textContent = box.story;
     tick.addEventListener("pointerenter", () => light(index));
     tick.addEventListener("pointerleave", () => light(null));
   });
@@ -132,10 +185,8 @@ function listen(root, view) {
   root.querySelectorAll("[data-zoom]").forEach((button) => {
     button.addEventListener("click", () => zoomBy(root, view, view.data, zooms[button.dataset.zoom]));
   });
-  root.querySelectorAll("[data-layer]").forEach((input) => {
-    const name = { kept: "without-kept", dropped: "without-dropped", names: "nameless" }[input.dataset.layer];
-    input.addEventListener("change", () => picture.classList.toggle(name, !input.checked));
-  });
+  const names = root.querySelector("[data-layer=names]");
+  names.addEventListener("change", () => picture.classList.toggle("nameless", !names.checked));
   picture.addEventListener(
     "wheel",
     (event) => {
@@ -171,7 +222,7 @@ function listen(root, view) {
     root.querySelectorAll(".lit").forEach((lit) => lit.classList.remove("lit"));
     root.querySelectorAll(`[data-box="${index}"]`).forEach((lit) => lit.classList.add("lit"));
     const box = view.data.boxes[index];
-    root.querySelector(".hint").textContent = box ? sentence(box, view.data.rate) : view.data.hint;
+    root.querySelector(".hint").textContent = box ? box.story : view.data.hint;
   };
   picture.addEventListener("pointerover", (event) => {
     const group = event.target.closest("g");

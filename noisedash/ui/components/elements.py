@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
+from noisedash.figures.style import BOX_STYLES
 from noisedash.ui.components import source
 
 _boxes = st.components.v2.component(
@@ -17,18 +18,27 @@ _gallery = st.components.v2.component(
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A box in pixels of the original image, and from which rate on it is gone."""
+    """A box where training sees it, or saw it last, in pixels of the original image; and its history."""
 
     x: float
     y: float
     width: float
     height: float
     label: str
-    drops_above: float
-    """The box is dropped at every rate above this one."""
-    crowd: bool
+    was_label: str
+    """The clean class."""
+    fates: tuple[str, ...]
+    """Names of BOX_STYLES; more than one where a box was both moved and relabelled."""
+    was_xyxy: tuple[float, ...] | None
+    """The clean corners of a box that was moved."""
+    iou: float | None
+    """Of a box that was moved: its IoU with the clean one."""
+    drops_above: float | None
+    """The box is dropped at every missing rate above this one; None for one that never is."""
     shown: bool
     """False where a filter hides it."""
+    story: str
+    """All of this in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,16 @@ class Cell:
     caption: str
 
 
-def box_viewer(picture: Picture, boxes: Sequence[DrawnBox], rate: float, hint: str) -> None:
-    """The picture with its boxes, kept and dropped at `rate`; zoom, layers and hover work without the server."""
-    _boxes(
-        key="box-viewer", data={**asdict(picture), "boxes": [asdict(box) for box in boxes], "rate": rate, "hint": hint}
-    )
+def box_viewer(picture: Picture, boxes: Sequence[DrawnBox], missing_rate: float, hint: str) -> None:
+    """The picture with its boxes and their histories; zoom, layers and hover work without the server."""
+    data = {
+        **asdict(picture),
+        "boxes": [asdict(box) for box in boxes],
+        "styles": {fate: asdict(style) for fate, style in BOX_STYLES.items()},
+        "rate": missing_rate,
+        "hint": hint,
+    }
+    _boxes(key="box-viewer", data=data)
 
 
 def gallery(cells: Sequence[Cell], chosen: int, on_picked: Callable[[int], None]) -> None:

@@ -1,0 +1,84 @@
+"""The controls of the Noise page that make a recipe: rates, who is hit, and how far boxes are off."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from noisedash.frozen import parse
+from noisedash.noise_spec import (
+    NOISE_KINDS,
+    ByClass,
+    ByCrowding,
+    ByOcclusion,
+    BySize,
+    NoiseRecipe,
+    Uniform,
+    Weighting,
+    WholeImages,
+)
+
+RATES = {
+    "missing": ("Missing labels", "rate", 30),
+    "inaccurate": ("Inaccurate boxes", "inaccurate", 20),
+    "wrong_class": ("Wrong classes", "wrong", 10),
+    "extra": ("Extra boxes", "extra", 10),
+}
+"""For each kind the label of its slider, its name in the address, and the rate in per cent to begin with."""
+
+SOME_CLASSES = "some classes more"
+TIMES_AS_LIKELY = 5.0
+WHO: dict[str, Callable[[Sequence[str]], Weighting]] = {
+    "any box alike": lambda _: Uniform(),
+    "small boxes more": lambda _: BySize(exponent=-1),
+    "large boxes more": lambda _: BySize(exponent=1),
+    SOME_CLASSES: lambda names: ByClass(weights=tuple((name, TIMES_AS_LIKELY) for name in sorted(names))),
+    "crowded boxes more": lambda _: ByCrowding(exponent=1),
+    "lone boxes more": lambda _: ByCrowding(exponent=-1),
+    "hidden boxes more": lambda _: ByOcclusion(factor=4),
+    "whole images": lambda _: WholeImages(),
+}
+FOR_EXTRA = 4
+"""So many of WHO, from the first, make sense for extra boxes."""
+
+
+def choose_recipe(classes: Sequence[str], seed: int) -> NoiseRecipe:
+    """The recipe that the controls say, all in the address; every kind has a step, of rate 0 where it is not used."""
+    columns = st.columns(4, gap="medium")
+    rates = {
+        kind: column.slider(label, 0, 100, start, format="%d %%", key=key, bind="query-params") / 100
+        for column, (kind, (label, key, start)) in zip(columns, RATES.items(), strict=True)
+    }
+    with st.expander("Who is hit, and how far boxes are off"):
+        who = _choose_who(classes)
+        amounts = _choose_amounts()
+    steps = [
+        {"kind": kind, "rate": rates[kind], "seed": seed, "weighting": who[kind], **amounts.get(kind, {})}
+        for kind in NOISE_KINDS
+    ]
+    return parse(NoiseRecipe, {"steps": steps}, "This noise")
+
+
+def _choose_who(classes: Sequence[str]) -> dict[str, Weighting]:
+    chosen = {}
+    for column, (kind, (label, key, _)) in zip(st.columns(4, gap="medium"), RATES.items(), strict=True):
+        names = list(WHO)[:FOR_EXTRA] if kind == "extra" else list(WHO)
+        title = "Extra boxes are like" if kind == "extra" else f"{label} hit"
+        chosen[kind] = column.selectbox(title, names, key=f"{key}-who", bind="query-params")
+    more: Sequence[str] = ()
+    if SOME_CLASSES in chosen.values():
+        more = st.multiselect(
+            f"Classes that are {TIMES_AS_LIKELY:g} times as likely", classes, key="more", bind="query-params"
+        )
+    return {kind: WHO[name](more) for kind, name in chosen.items()}
+
+
+def _choose_amounts() -> dict[str, dict[str, float]]:
+    first, second, third = st.columns(3, gap="medium")
+    centre = first.slider(
+        "Centres off by up to", 0, 50, 20, format="%d %% of the side", key="centre", bind="query-params"
+    )
+    size = second.slider("Sides off by up to", 0, 50, 20, format="%d %% of the side", key="size", bind="query-params")
+    overlap = third.slider(
+        "Extra boxes overlap a real one by IoU", 0, 90, 10, format="%d %%", key="iou", bind="query-params"
+    )
+    return {"inaccurate": {"centre": centre / 100, "size": size / 100}, "extra": {"max_iou": overlap / 100}}
