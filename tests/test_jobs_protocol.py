@@ -249,6 +249,43 @@ class Queue(RuleBasedStateMachine):
     def person_asks(self, number: int, request: str) -> None:
         self.ask(getattr(self.store, request), number)
 
+    @rule(wish=st.sampled_from(["pause_study", "resume_study", "retry_study", "set_study_priority"]))
+    def person_asks_of_studies(self, wish: str) -> None:
+        of_old = {job.id: job for job in self.store.jobs()}
+        for record in self.store.studies():
+            more = (1,) if wish == "set_study_priority" else ()
+            getattr(self.store, wish)(record.name, *more)
+        for job in self.store.jobs():
+            if wish == "pause_study":
+                assert job.state is not QUEUED
+                assert job.wanted is Wanted.PAUSE or job.state is not RUNNING
+            if wish == "resume_study":
+                assert job.state is not PAUSED
+                assert job.wanted is Wanted.RUN
+            if wish == "retry_study":
+                assert job.state not in (FAILED, CANCELLED)
+            if wish == "set_study_priority":
+                assert job.state is of_old[job.id].state
+
+    @rule(data=st.data(), where=st.sampled_from(["first", "last", "before"]))
+    def person_reorders(self, data: st.DataObject, where: str) -> None:
+        waiting = [job for job in self.store.jobs() if job.state in (QUEUED, PAUSED)]
+        if not waiting:
+            return
+        moved = data.draw(st.sampled_from(waiting))
+        peers = [job.id for job in waiting if job.priority == moved.priority]
+        rest = [job_id for job_id in peers if job_id != moved.id]
+        if where == "before":
+            other = data.draw(st.sampled_from(peers))
+            self.store.move_before(moved.id, other)
+            index = peers.index(moved.id) if other == moved.id else rest.index(other)
+        else:
+            getattr(self.store, f"move_{where}")(moved.id)
+            index = 0 if where == "first" else len(rest)
+        expected = [*rest[:index], moved.id, *rest[index:]]
+        now = [job.id for job in self.store.jobs() if job.id in peers]
+        assert now == expected
+
     @rule()
     def cancel_studies(self) -> None:
         for record in self.store.studies():

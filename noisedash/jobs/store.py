@@ -5,7 +5,7 @@ Safe from any number of threads and processes; imports no torch.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from noisedash.jobs import queue, reading, submitting
+from noisedash.jobs import queue, reading, submitting, wishes
 from noisedash.jobs.database import BUSY_TIMEOUT_S
 from noisedash.jobs.migrating import open_database
 from noisedash.jobs.protocol import HEARTBEAT_S, LEASE_S, Claim, Event, Submission, WorkerKind, WorkerRecord
@@ -71,6 +71,47 @@ class Store:
         """Cancel the study's jobs that are not final; how many. Runs that another study needs too go on."""
         with self._database.write() as transaction:
             return queue.cancel_study(transaction, name)
+
+    def pause_study(self, name: str) -> int:
+        """Pause the study's jobs, those that run too and keep their progress; how many. Raises NotFoundError."""
+        return self._ask_study(Event.PAUSE, name)
+
+    def resume_study(self, name: str) -> int:
+        """Queue the study's paused jobs again; how many."""
+        return self._ask_study(Event.RESUME, name)
+
+    def retry_study(self, name: str) -> int:
+        """Queue the study's failed and cancelled jobs again; how many."""
+        return self._ask_study(Event.RETRY, name)
+
+    def set_priority(self, job_id: int, priority: int) -> None:
+        """Give a job another priority: higher goes first. Raises NotFoundError, QueueError where it is done."""
+        with self._database.write() as transaction:
+            wishes.set_priority(transaction, job_id, priority)
+
+    def set_study_priority(self, name: str, priority: int) -> int:
+        """Give the study's jobs that are not final another priority; how many."""
+        with self._database.write() as transaction:
+            return wishes.set_study_priority(transaction, name, priority)
+
+    def move_before(self, job_id: int, other_id: int) -> None:
+        """Put a waiting job right before another of the same priority. Raises NotFoundError, QueueError."""
+        with self._database.write() as transaction:
+            wishes.move_before(transaction, job_id, other_id)
+
+    def move_first(self, job_id: int) -> None:
+        """Put a waiting job before all others of its priority. Raises NotFoundError, QueueError."""
+        with self._database.write() as transaction:
+            wishes.move_first(transaction, job_id)
+
+    def move_last(self, job_id: int) -> None:
+        """Put a waiting job after all others of its priority. Raises NotFoundError, QueueError."""
+        with self._database.write() as transaction:
+            wishes.move_last(transaction, job_id)
+
+    def _ask_study(self, event: Event, name: str) -> int:
+        with self._database.write() as transaction:
+            return wishes.ask_study(transaction, event, name)
 
     def _ask(self, event: Event, job_id: int) -> None:
         with self._database.write() as transaction:
@@ -151,9 +192,10 @@ class Store:
 
         `place` is where it shall run, in words.
         """
-        with self._database.read() as transaction:
-            if not reading.is_work_waiting(transaction):
-                return None  # an idle worker does not hold the write lock
+        if self._database.is_sqlite:
+            with self._database.read() as transaction:
+                if not reading.is_work_waiting(transaction):
+                    return None  # an idle worker does not hold the one write lock
         with self._database.write() as transaction:
             return queue.claim(transaction, worker, self._lease_s, run_id, place)
 

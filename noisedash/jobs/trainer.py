@@ -86,12 +86,7 @@ class StoreDesk:
 
     def finish(self, results: Sequence[ResultRecord]) -> None:
         """Raises StaleTokenError."""
-        try:
-            insist(lambda: self._store.finish(self._job_id, self._token, results))
-        except StaleTokenError:
-            job = self._store.job(self._job_id)
-            if (job.state, job.claims) != (JobState.DONE, self._token):  # else the try whose answer was lost did it
-                raise
+        insist(lambda: self._store.finish(self._job_id, self._token, results))
 
     def fail(self, reason: str) -> None:
         """Raises StaleTokenError."""
