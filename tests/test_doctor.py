@@ -26,11 +26,22 @@ from streamlit.testing.v1 import AppTest
 from noisedash.datasets.imagecache import Square, open_images
 from noisedash.datasets.registry import DatasetRegistry
 from noisedash.errors import StoreError
-from noisedash.jobs.doctor import data, devices, disk, leftovers, packages, postgres, processes, queue, ray, sqlite
+from noisedash.jobs.doctor import (
+    data,
+    devices,
+    disk,
+    leftovers,
+    lock_probe,
+    packages,
+    postgres,
+    processes,
+    queue,
+    ray,
+    sqlite,
+)
 from noisedash.jobs.doctor.checks import Check, run_checks
 from noisedash.jobs.doctor.examination import examine, from_line, to_line
 from noisedash.jobs.doctor.findings import Finding, Verdict, ok, problem, secrets_of, warning, without_secrets
-from noisedash.jobs.doctor.lock_probe import holder
 from noisedash.jobs.doctor.machine import memory_limit, queue_tables, sqlite_lock
 from noisedash.jobs.doctor.probes import Answer, Driver, Torch, ask, driver_of, torch_of
 from noisedash.jobs.schema import REVISION, REVISIONS
@@ -428,6 +439,18 @@ def test_a_broken_database_is_told(own_home: Path) -> None:
     assert queue_tables(current_settings())[0].verdict is PROBLEM
 
 
+def test_damage_that_sqlite_reads_over_is_told(own_home: Path) -> None:
+    store = stored(current_settings())
+    store.submit_study(study(*range(50)))
+    store.close()
+    path = own_home / "noisedash.db"
+    content = bytearray(path.read_bytes())
+    content[2 * 4096 + 1 : 2 * 4096 + 3] = b"\x0f\xf0"  # the third page says that it has a free block there
+    path.write_bytes(content)
+    found = only(sqlite.check_file(path))
+    assert (found.verdict, "damaged" in found.found) == (PROBLEM, True), found
+
+
 def test_a_check_of_pages_that_takes_too_long_is_given_up(own_home: Path) -> None:
     store = stored(current_settings())
     store.submit_study(study(*range(300)))
@@ -467,7 +490,16 @@ def test_who_holds_the_lock_is_told(own_home: Path) -> None:
         assert process.stdout.readline().strip() == "released"
         assert only(sqlite_lock(path)).verdict is OK
     store.close()
-    assert holder(own_home / "absent", 120, 1) is None
+    assert lock_probe.holder(own_home / "absent", 120, 1) is None
+
+
+def test_many_short_locks_are_no_long_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    holders = iter(range(1000))
+    monkeypatch.setattr(lock_probe, "PAUSE_S", 0.0)
+    monkeypatch.setattr(lock_probe, "holder", lambda *_where: next(holders))
+    assert lock_probe.steady_holders(tmp_path / "a.db") == []
+    monkeypatch.setattr(lock_probe, "holder", lambda *_where: 7)
+    assert lock_probe.steady_holders(tmp_path / "a.db") == [7]
 
 
 # The queue's tables

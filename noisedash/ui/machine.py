@@ -14,8 +14,15 @@ from noisedash.ui.layout import plain
 
 KEPT_S = 60.0
 TICK_S = 1.0
+NICENESS = 10
+"""Trainers and pages come first."""
 _TOLD_ABOVE = ("queue",)
 """Whether someone works on the queue is said beside the newest study."""
+
+
+def examine_gently(settings: Settings) -> Iterable[Finding]:
+    """An examination that trainers and pages do not feel."""
+    return examine(settings, niceness=NICENESS)
 
 
 class Examinations:
@@ -23,7 +30,7 @@ class Examinations:
 
     def __init__(
         self,
-        examine: Callable[[Settings], Iterable[Finding]] = examine,
+        examine: Callable[[Settings], Iterable[Finding]] = examine_gently,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._examine, self._clock = examine, clock

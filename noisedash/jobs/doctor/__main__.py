@@ -1,4 +1,4 @@
-"""`python -m noisedash.jobs.doctor`: every check of this machine, a finding a line as JSON."""
+"""`python -m noisedash.jobs.doctor [NICENESS]`: every check of this machine, a finding a line as JSON."""
 
 import os
 import sys
@@ -9,14 +9,11 @@ from noisedash.jobs.doctor.findings import secrets_of, without_secrets
 from noisedash.jobs.doctor.machine import checks_of
 from noisedash.settings import current_settings
 
-NICENESS = 10
-"""Trainers and pages come first."""
-
 
 def main() -> None:
     """Print the findings; a check's thread that hangs is left behind."""
     settings = current_settings()
-    os.nice(NICENESS)
+    os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     secrets = secrets_of(os.environ, settings.database_url)
     for finding in run_checks(checks_of(settings, os.environ)):
         sys.stdout.write(to_line(without_secrets(finding, secrets)) + "\n")

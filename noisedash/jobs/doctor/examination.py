@@ -31,12 +31,15 @@ def from_line(line: str) -> Finding:
     return Finding(**{**values, "verdict": Verdict(values["verdict"])})
 
 
-def examine(settings: Settings, within_s: float = WITHIN_S) -> Iterator[Finding]:
-    """The findings as they come. Ends within `within_s` seconds, whatever hangs; closing it early ends the process."""
+def examine(settings: Settings, within_s: float = WITHIN_S, niceness: int = 0) -> Iterator[Finding]:
+    """The findings as they come. Ends within `within_s` seconds, whatever hangs; closing it early ends the process.
+
+    `niceness`: how far it stands back where trainers want the processor.
+    """
     environment = {**os.environ, "NOISEDASH_HOME": str(settings.home), "NOISEDASH_DB": settings.database_url}
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "noisedash.jobs.doctor"],
+            [sys.executable, "-m", "noisedash.jobs.doctor", str(niceness)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -10,6 +10,7 @@ import psutil
 
 from noisedash.jobs.doctor.findings import Finding, ok, problem, warning
 from noisedash.jobs.processes import SUPERVISOR_VARIABLE
+from noisedash.jobs.worker import lock_of
 
 TRAINER_MODULE = "noisedash.jobs.trainer"
 _LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -138,12 +139,12 @@ def web(found: Sequence[Listener], port: int) -> list[Finding]:
 
 
 def lock_holders(home: Path) -> list[tuple[str, int]]:
-    """The lock files of workers in the home that a process of this machine holds open, and that process."""
-    held = []
-    for path in sorted(home.glob("worker*.lock")):
-        written = re.findall(r"\d+", path.read_text(errors="replace"))
-        held += [(path.name, pid) for pid in map(int, written) if _has_open(pid, path)]
-    return held
+    """The lock file of this machine's worker in the home and the process that holds it open; empty where none does."""
+    path = lock_of(home)
+    if not path.is_file():
+        return []
+    written = re.findall(r"\d+", path.read_text(errors="replace"))
+    return [(path.name, pid) for pid in map(int, written) if _has_open(pid, path)]
 
 
 def worker_lock(holders: Sequence[tuple[str, int]], state_of: Callable[[int], str | None] = state_of) -> Finding:
