@@ -32,3 +32,34 @@ def evaluate(
 
     for row in bench_eval(images=images, repeats=repeats):
         say(json.dumps(row))
+
+
+Database = Annotated[
+    str | None, typer.Option("--db", help="An SQLAlchemy URL; a database of its own is made there, then removed.")
+]
+
+
+@app.command("queue")
+def queue(
+    db: Database = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that claim.")] = 4,
+    jobs: Annotated[int, typer.Option(min=10, help="Jobs, which are nothing.")] = 10_000,
+) -> None:
+    """The queue: claims, heartbeats and reports a second, beside bare commits on the same database."""
+    from noisedash.jobs.bench import bench_queue
+
+    for row in bench_queue(db, workers, jobs):
+        say(json.dumps(row))
+
+
+@app.command("cluster")
+def cluster(
+    db: Database = None,
+    workers: Annotated[int, typer.Option(min=1, help="Simulated workers.")] = 1_000,
+    jobs: Annotated[int, typer.Option(min=1, help="Simulated jobs.")] = 100_000,
+) -> None:
+    """A simulated cluster on a real database, and the load that a real one would be."""
+    from noisedash.jobs.bench_cluster import bench_cluster
+
+    for row in bench_cluster(db, workers, jobs):
+        say(json.dumps(row))
