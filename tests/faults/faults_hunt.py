@@ -44,8 +44,8 @@ IMAGES = 64
 class Ground:
     """A home with a small dataset, a job over it, and the worker and trainers that work there."""
 
-    def __init__(self, home: Path, steps: int) -> None:
-        self.settings = Settings(home, f"sqlite:///{home / 'noisedash.db'}")
+    def __init__(self, home: Path, steps: int, database: Path | None = None) -> None:
+        self.settings = Settings(home, f"sqlite:///{database or home / 'noisedash.db'}")
         self.spec = spec_of(register(self.settings), steps)
         self.store = Store(self.settings.database_url)
         self.store.submit_study(Study("study", "", "", "toy", (self.spec,)))

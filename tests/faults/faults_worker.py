@@ -10,10 +10,10 @@ import time
 from functools import partial
 from pathlib import Path
 
+from noisedash.jobs import worker
 from noisedash.jobs.protocol import Claim
 from noisedash.jobs.store import Store
 from noisedash.jobs.supervisor import Command, trainer_command
-from noisedash.jobs.worker import run_worker
 from noisedash.settings import current_settings
 from noisedash.ui.server import serve_command
 
@@ -33,9 +33,10 @@ def command_of(mode: str, pace_s: float) -> Command:
 
 def main(mode: str, slots: int, lease_s: float, pace_s: float) -> None:
     settings = current_settings()
+    worker.START_AGAIN_S = 1.0  # the pause after a full disk: the tests need not wait longer
     store = Store(settings.database_url, lease_s=lease_s)
     (settings.home / "worker-is-ready").write_text(str(time.time()))
-    run_worker(settings, slots, store=store, command=command_of(mode, pace_s), heartbeat_s=lease_s / 6)
+    worker.run_worker(settings, slots, store=store, command=command_of(mode, pace_s), heartbeat_s=lease_s / 6)
 
 
 if __name__ == "__main__":

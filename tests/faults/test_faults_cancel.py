@@ -13,6 +13,8 @@ from noisedash.settings import Settings
 
 PROMISED_S = 5.0
 LEASE_S = 3.0
+ENDS_WITH_WORKER_S = 5.0
+"""The kernel ends a trainer in the moment of its worker's death; a stale lease would do so later."""
 
 
 def test_a_stubborn_trainer_and_all_that_it_started_are_gone_in_5_s_and_the_next_job_runs(
@@ -47,6 +49,7 @@ def test_cancelled_on_the_command_line_while_the_worker_is_down(
         wait_for_states(store, JobState.RUNNING, 1)
         worker.kill()
         worker.wait()
+    wait_until(lambda: farm.processes() == [], ENDS_WITH_WORKER_S)
     for job_id in (1, 2):
         command = [sys.executable, "-m", "noisedash", "queue", "cancel", str(job_id)]
         subprocess.run(command, env=farm.environment(settings.home), check=True, capture_output=True)
