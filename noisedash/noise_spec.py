@@ -1,5 +1,6 @@
 """Label noise as frozen settings: the four kinds of the paper's Figure 1, who is hit, and the recipe of them."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -185,17 +186,44 @@ class NoiseRecipe(Frozen):
 
 
 def noise_label(recipe: NoiseRecipe) -> str:
-    """A short name for people: '30 % missing', '30 % missing (by size), 10 % extra'; 'clean' where nothing is hit.
+    """A short name for people; 'clean' where nothing is hit. Recipes that differ in more than seeds differ in it.
 
-    >>> noise_label(NoiseRecipe(steps=(ExtraNoise(rate=0.1), MissingNoise(rate=0.3))))
-    '30 % missing, 10 % extra'
+    >>> noise_label(NoiseRecipe(steps=(ExtraNoise(rate=0.1, max_iou=0.5), MissingNoise(rate=0.3, weighting=BySize()))))
+    '30 % missing by size^-1, 10 % extra max_iou=0.5'
     """
     return ", ".join(_step_label(step) for step in recipe.steps if step.rate > 0) or "clean"
 
 
+def noise_beside_rate(recipe: NoiseRecipe) -> str:
+    """What parts the recipe from missing labels as in the paper, whatever their rate; '' for these.
+
+    >>> noise_beside_rate(NoiseRecipe(steps=(MissingNoise(rate=0.3, weighting=WholeImages()),)))
+    'missing whole images'
+    """
+    hit = [step for step in recipe.steps if step.rate > 0]
+    told = [_what(step) if isinstance(step, MissingNoise) else _step_label(step) for step in hit]
+    return ", ".join(label for label in told if label != "missing")
+
+
 def _step_label(step: Noise) -> str:
-    who = "" if isinstance(step.weighting, Uniform) else f" ({weighting_label(step.weighting)})"
-    return f"{round(step.rate * 100, 4):g} % {step.kind.replace('_', ' ')}{who}"
+    return f"{round(step.rate * 100, 4):g} % {_what(step)}"
+
+
+def _what(step: Noise) -> str:
+    """The step without its rate and seed."""
+    who = "" if isinstance(step.weighting, Uniform) else f" {weighting_label(step.weighting)}"
+    fields = type(step).model_fields
+    changed = {n: getattr(step, n) for n in fields if n not in _TOLD and getattr(step, n) != fields[n].default}
+    more = "".join(f" {name}={_short(value)}" for name, value in changed.items())
+    return f"{step.kind.replace('_', ' ')}{who}{more}"
+
+
+_TOLD = ("kind", "rate", "seed", "weighting")
+
+
+def _short(value: Any) -> str:
+    """A number as it is; a confusion matrix by the first digits of its hash."""
+    return f"{value:g}" if isinstance(value, float) else hashlib.sha256(repr(value).encode()).hexdigest()[:6]
 
 
 def weighting_label(

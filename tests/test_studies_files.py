@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from noisedash.errors import NotFoundError, SpecError
+from noisedash.noise_spec import BySize, ExtraNoise, MissingNoise
 from noisedash.spec import (
     AdamW,
     CrossEntropy,
@@ -90,6 +91,30 @@ def test_what_is_left_out_is_the_papers(write) -> None:
     assert spec.noise.steps == ()
 
 
+def test_the_noise_of_the_base_stays_beside_the_missing_labels(write) -> None:
+    path = write("""
+dataset: bccd
+base:
+  noise: {steps: [{kind: extra, rate: 0.1}, {kind: missing, rate: 0.2, weighting: {kind: size, exponent: -1}}]}
+missing_rates: [0, 0.5]
+seeds: [0, 3]
+noise_seed: run
+""")
+    extra, who = ExtraNoise(rate=0.1), BySize(exponent=-1)
+    assert [spec.noise.steps for spec in load_study_file(path, data_of, initial_of).specs] == [
+        (extra,),
+        (MissingNoise(rate=0.5, weighting=who), extra),
+        (ExtraNoise(rate=0.1, seed=3),),
+        (MissingNoise(rate=0.5, seed=3, weighting=who), ExtraNoise(rate=0.1, seed=3)),
+    ]
+
+
+def test_a_missing_rate_of_the_base_holds_where_no_rates_are_listed(write) -> None:
+    path = write("dataset: bccd\nbase: {noise: {steps: [{kind: missing, rate: 0.2}]}}\nnoise_seed: 5")
+    (spec,) = load_study_file(path, data_of, initial_of).specs
+    assert spec.noise.steps == (MissingNoise(rate=0.2, seed=5),)
+
+
 def test_runs_are_laid_over_the_base(write) -> None:
     study = load_study_file(
         write("""
@@ -132,6 +157,10 @@ def test_a_study_file_of_one_run_is_a_run_file(write) -> None:
         ("dataset: bccd\nlosess: [ce]", r"pain\.yaml: losess: extra inputs are not permitted"),
         ("name: x", r"pain\.yaml: dataset: field required"),
         ("dataset: bccd\ngammas: [-1]", r"Focal loss with gamma -1: gamma: .*greater than or equal to 0"),
+        (
+            "dataset: bccd\nbase: {noise: {steps: [{kind: extra, rate: 0.2, seed: 1}]}}",
+            r"drawn by its noise_seed: leave the seed of extra out",
+        ),
         ("dataset: bccd\nmissing_rates: [1.5]", r"Missing labels at 1\.5: rate: .*less than or equal to 1"),
         ("dataset: bccd\nlosses: [hinge]", r"pain\.yaml, loss 1: its kind must be one of ce, focal, got 'hinge'"),
         ("dataset: bccd\nlosses: [{gamma: 2}]", r"loss 1: its kind must be one of ce, focal, got None"),

@@ -3,6 +3,7 @@
 import pytest
 
 from noisedash.errors import SpecError
+from noisedash.noise_spec import BySize, ExtraNoise, WholeImages, WrongClassNoise
 from noisedash.spec import (
     AdamW,
     CrossEntropy,
@@ -67,6 +68,22 @@ def test_the_noise_is_reached_through_its_step() -> None:
     assert changed.noise == NoiseRecipe(steps=(MissingNoise(rate=0.2, seed=9),))
 
 
+def test_a_step_of_the_noise_goes_by_its_kind() -> None:
+    steps = (MissingNoise(rate=0.5), ExtraNoise(rate=0.1))
+    both = FOCAL.model_copy(update={"noise": NoiseRecipe(steps=steps)})
+    changed = apply_overrides(both, {"extra.rate": "0.2", "noise.steps.missing.seed": "4", "max_iou": "0.3"})
+    assert changed.noise.steps == (MissingNoise(rate=0.5, seed=4), ExtraNoise(rate=0.2, max_iou=0.3))
+    changed = apply_overrides(both, {"missing.weighting": "images", "extra.weighting": "{kind: size, exponent: 1}"})
+    assert [step.weighting for step in changed.noise.steps] == [WholeImages(), BySize(exponent=1)]
+    with pytest.raises(SpecError, match=r"'noise\.seed' is ambiguous: write noise\.steps\.missing\.seed or .*extra"):
+        apply_overrides(both, {"noise.seed": "1"})
+
+
+def test_the_noise_can_be_written_anew() -> None:
+    changed = apply_overrides(CE, {"noise": "{steps: [{kind: wrong_class, rate: 0.2, confusion: {cat: {dog: 1}}}]}"})
+    assert changed.noise == NoiseRecipe(steps=(WrongClassNoise(rate=0.2, confusion={"cat": {"dog": 1}}),))
+
+
 def test_null_takes_an_optional_setting_away() -> None:
     assert apply_overrides(CE, {"mining_nms_iou": "null"}).loss == CrossEntropy(mining_nms_iou=None)
 
@@ -107,7 +124,7 @@ def test_no_overrides_change_nothing() -> None:
         ("qqq", "3", r"No run has a setting 'qqq': choose one of alpha, augmentation, .*warmup_steps"),
         ("content_hash", "3", r"No run has a setting 'content_hash'"),
         ("version", "1", r"No run has a setting 'version'"),
-        ("seed", "3", r"'seed' is ambiguous: write data\.split\.seed or noise\.steps\.0\.seed or training\.seed"),
+        ("seed", "3", r"'seed' is ambiguous: write data\.split\.seed or noise\.steps\.missing\.seed or training\.seed"),
         ("steps", "[1", r"Setting steps=\[1: the value is not valid YAML"),
         ("", "3", r"No run has a setting ''"),
     ],

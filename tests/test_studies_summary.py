@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from noisedash.noise_spec import ExtraNoise, NoiseRecipe
 from noisedash.records import ResultRecord
 from noisedash.spec import CrossEntropy, DataSpec, Focal, Loss, RmsPropTf, RunSpec, Sgd, TrainingSpec
 from noisedash.studies.grid import missing
@@ -75,6 +76,21 @@ def test_mean_spread_and_drop_over_seeds() -> None:
     assert noisy["drop_mean"] == pytest.approx(18)
     assert noisy["drop_sd"] == pytest.approx(np.std([20, 16], ddof=1))
     assert noisy["drop_n"] == 2
+
+
+def test_other_noise_is_never_averaged_with_missing_labels() -> None:
+    """A clean run is the partner of each; noise that all share needs no word."""
+    extra = [
+        spec.model_copy(update={"noise": NoiseRecipe(steps=(*spec.noise.steps, ExtraNoise(rate=0.1)))})
+        for spec in NOISY
+    ]
+    values = [(CLEAN[0], 0.7), (NOISY[0], 0.5), (extra[0], 0.4)]
+    rows = summarise(by_id(*(spec for spec, _ in values)), [result(spec, ap) for spec, ap in values])
+    assert rows["settings"].tolist() == ["", "", "10 % extra"]
+    assert rows["drop"].round(9).tolist() == [0, 20, 30]
+    assert len(aggregate(rows)) == 3
+    assert mixed_settings([*NOISY, *extra]) == {"noise": ("", "10 % extra")}
+    assert mixed_settings([CLEAN[0], *extra]) == {}
 
 
 def test_one_seed_has_no_spread() -> None:

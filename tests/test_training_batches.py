@@ -9,7 +9,8 @@ from training_toys import toy_dataset, toy_pixels, toy_training_set
 from noisedash.datasets.dataset import Dataset
 from noisedash.errors import DataError
 from noisedash.noise.recipe import apply_recipe
-from noisedash.spec import Augmentation, NoiseRecipe, TrainingSpec
+from noisedash.noise_spec import ExtraNoise, InaccurateNoise, NoiseRecipe, WrongClassNoise
+from noisedash.spec import Augmentation, TrainingSpec
 from noisedash.training.batches import Batch, Batches, in_order
 
 STILL = TrainingSpec(batch_size=5, augmentation=Augmentation(horizontal_flip=False, random_crop=False))
@@ -154,3 +155,14 @@ def test_a_failure_ahead_reaches_the_caller_and_leaves_no_thread() -> None:
     with pytest.raises(DataError, match="image 2 is gone"):
         next(steps)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+def test_training_sees_moved_relabelled_and_invented_boxes() -> None:
+    clean = toy_dataset(8, 96)
+    kinds = (InaccurateNoise(rate=0.5), WrongClassNoise(rate=0.5), ExtraNoise(rate=0.5))
+    noisy = apply_recipe(clean, NoiseRecipe(steps=kinds))
+    batch = Batches(noisy, toy_pixels(clean), STILL.model_copy(update={"batch_size": 8}), 96).batch_at(0)
+    seen = sorted(zip(batch.labels[batch.valid].tolist(), batch.boxes[batch.valid].tolist(), strict=True))
+    boxes = sorted(zip(noisy.boxes.class_id.tolist(), (noisy.boxes.xyxy / 96).tolist(), strict=True))
+    assert [label for label, _ in seen] == [label for label, _ in boxes]
+    np.testing.assert_allclose([box for _, box in seen], [box for _, box in boxes], atol=1e-6)

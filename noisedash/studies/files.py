@@ -6,11 +6,15 @@
     base:                    # any setting of a run; the paper's where left out
       training: {steps: 300, batch_size: 16}
       optimizer: {kind: adamw, learning_rate: 0.002}
+      noise: {steps: [{kind: extra, rate: 0.1}]}     # beside the missing labels
     losses: [ce, {kind: focal, gamma: 2, alpha: 0.25}]
     gammas: [0, 5]           # each one more focal loss
     missing_rates: [0, 0.3, 0.5]
     seeds: [0, 1, 2]
     noise_seed: run          # each run's own seed; a number draws the noise alike for all
+
+The missing rates are those of the noise's step `missing`; one in `base` says who goes missing, and its rate holds
+where there are no `missing_rates`: `{kind: missing, rate: 0.3, weighting: {kind: size, exponent: -1}}`.
 
 In place of losses, gammas, rates and seeds, `runs` may list mappings that are each laid over `base`. `split` holds
 the fields of a SplitSpec.
@@ -60,7 +64,7 @@ class _StudyFile(Frozen):
     base: dict[str, Any] = Field(default_factory=dict)
     losses: tuple[str | dict[str, Any], ...] = ()
     gammas: tuple[float, ...] = ()
-    missing_rates: tuple[float, ...] = (0.0,)
+    missing_rates: tuple[float, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     noise_seed: int | Literal["run"] = 0
     runs: tuple[dict[str, Any], ...] | None = None
@@ -135,7 +139,12 @@ def _grid(content: _StudyFile, base: RunSpec, path: Path) -> Sequence[RunSpec]:
     losses = [_loss(loss, f"{path}, loss {number}") for number, loss in enumerate(content.losses, start=1)]
     losses += focal(content.gammas)
     noise_seed = None if content.noise_seed == "run" else content.noise_seed
-    return grid(base, losses or [base.loss], content.missing_rates, content.seeds, noise_seed)
+    if seeded := [step.kind for step in base.noise.steps if step.seed]:
+        raise SpecError(
+            f"{path}: the noise of a study is drawn by its noise_seed: leave the seed of {' and '.join(seeded)} out."
+        )
+    rates = (base.noise.missing_rate,) if content.missing_rates is None else content.missing_rates
+    return grid(base, losses or [base.loss], rates, content.seeds, noise_seed)
 
 
 def _loss(loss: str | dict[str, Any], where: str) -> CrossEntropy | Focal:

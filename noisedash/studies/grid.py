@@ -26,9 +26,10 @@ def grid(
 ) -> tuple[RunSpec, ...]:
     """The runs of all combinations, equal ones once; seed by seed, so that a whole first set of curves comes early.
 
-    `noise_seed` draws the noise for all runs alike, whatever their loss and seed; None takes each run's own seed.
-    At rate 0 there is no noise and hence no noise seed, so clean runs are shared between draws. Raises SpecError for
-    an empty list, more than MAX_RUNS runs, or a rate or seed that is out of range.
+    The base's noise stays but for two things: the rates are those of its step `missing`, which is added where it is
+    not there, and all its steps are drawn by `noise_seed`, for all runs alike whatever their loss and seed; None takes
+    each run's own seed. Steps of rate 0 are left out and with them their seed, so clean runs are shared between draws.
+    Raises SpecError for an empty list, more than MAX_RUNS runs, or a rate or seed that is out of range.
     """
     for name, choices in (("loss", losses), ("missing rate", missing_rates), ("seed", seeds)):
         if not choices:
@@ -41,7 +42,10 @@ def grid(
     return without_repeats(
         base.model_copy(update={"loss": loss, "noise": noise, "training": training})
         for training in trainings
-        for noise in (missing(rate, training.seed if noise_seed is None else noise_seed) for rate in missing_rates)
+        for noise in (
+            with_missing(base.noise, rate, training.seed if noise_seed is None else noise_seed)
+            for rate in missing_rates
+        )
         for loss in losses
     )
 
@@ -52,8 +56,21 @@ def missing(rate: float, seed: int = 0) -> NoiseRecipe:
     >>> missing(0.0, seed=7) == NoiseRecipe()
     True
     """
-    step = parse(MissingNoise, {"rate": rate, "seed": seed}, f"Missing labels at {rate:g}")
-    return NoiseRecipe(steps=(step,) if step.rate > 0 else ())
+    return with_missing(NoiseRecipe(), rate, seed)
+
+
+def with_missing(noise: NoiseRecipe, rate: float, seed: int) -> NoiseRecipe:
+    """The recipe with that missing rate, all its steps drawn by `seed`, without those of rate 0. Raises SpecError.
+
+    >>> from noisedash.noise_spec import ExtraNoise
+    >>> changed = with_missing(NoiseRecipe(steps=(ExtraNoise(rate=0.1),)), 0.3, seed=7)
+    >>> [(step.kind, step.rate, step.seed) for step in changed.steps]
+    [('missing', 0.3, 7), ('extra', 0.1, 7)]
+    """
+    who = [step.model_dump() for step in noise.steps if isinstance(step, MissingNoise)] or [{}]
+    step = parse(MissingNoise, {**who[0], "rate": rate, "seed": seed}, f"Missing labels at {rate:g}")
+    others = [step.model_copy(update={"seed": seed}) for step in noise.steps if not isinstance(step, MissingNoise)]
+    return NoiseRecipe(steps=tuple(step for step in (step, *others) if step.rate > 0))
 
 
 def focal(gammas: Iterable[float], like: Focal | None = None) -> tuple[Focal, ...]:

@@ -1,9 +1,12 @@
 """Settings that a person changes by name: `steps=300`, `loss.gamma=3`, `optimizer=adamw`, `score_thresholds=[0.01]`.
 
 A key is the path of a field of RunSpec, or any of its parts that end with the field's name and are unambiguous:
-`training.augmentation.random_crop`, `augmentation.random_crop` and `random_crop` are one, `noise.seed` is the seed of
-the noise and `training.seed` that of the run. A value is a YAML scalar, list or mapping. Where a field is one of
-several kinds (optimizer, loss, initial), naming the kind starts it from that kind's defaults.
+`training.augmentation.random_crop`, `augmentation.random_crop` and `random_crop` are one, and `training.seed` is the
+seed of the run. A step of the noise goes by its kind: `noise.steps.extra.rate`, `extra.rate`, and `noise.seed` where
+there is one step only; `noise={steps: [...]}` writes the noise anew.
+
+A value is a YAML scalar, list or mapping. Where a field is one of several kinds (optimizer, loss, initial), naming the
+kind starts it from that kind's defaults.
 """
 
 import difflib
@@ -73,7 +76,7 @@ def _parse_value(key: str, text: str) -> Any:
 
 def _paths(tree: Any, prefix: Path = ()) -> Iterator[Path]:
     """Every path of a spec's tree, groups and fields, that may be set."""
-    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if _is_group_list(tree) else ()
+    children = tree.items() if isinstance(tree, dict) else _by_kind(tree).items() if _is_group_list(tree) else ()
     for name, child in children:
         path = (*prefix, str(name))
         if path not in _FIXED:
@@ -83,6 +86,11 @@ def _paths(tree: Any, prefix: Path = ()) -> Iterator[Path]:
 
 def _is_group_list(tree: Any) -> bool:
     return isinstance(tree, list) and all(isinstance(item, dict) for item in tree)
+
+
+def _by_kind(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The steps of a recipe by their kinds, of which each stands once."""
+    return {str(group["kind"]): group for group in groups}
 
 
 def _matching_path(key: str, paths: Sequence[Path]) -> Path | None:
@@ -111,7 +119,7 @@ def _replaced(tree: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
     if not rest:
         return {**tree, name: _fitted(child, value)}
     if isinstance(child, list):
-        items = [_replaced(item, rest[1:], value) if str(row) == rest[0] else item for row, item in enumerate(child)]
+        items = [_replaced(item, rest[1:], value) if item["kind"] == rest[0] else item for item in child]
         return {**tree, name: items}
     return {**tree, name: _replaced(child, rest, value)}
 
@@ -127,7 +135,7 @@ def _fitted(old: Any, new: Any) -> Any:
 
 def _unknown(key: str, trees: Sequence[dict[str, Any]]) -> str:
     paths = {path for tree in trees for path in _paths(tree)}
-    names: dict[str, str] = {path[-1]: ".".join(path) for path in paths if not path[-1].isdigit()}
+    names: dict[str, str] = {path[-1]: ".".join(path) for path in paths}
     near = difflib.get_close_matches(key, [*names, *names.values()], n=_SUGGESTIONS)
     if not near:
         near = difflib.get_close_matches(key.rsplit(".", 1)[-1], list(names), n=_SUGGESTIONS)

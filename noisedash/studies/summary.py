@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from noisedash.noise_spec import noise_beside_rate
 from noisedash.records import ResultRecord
 from noisedash.spec import Focal, RunSpec, loss_label
 
@@ -44,9 +45,10 @@ def summarise(specs: Mapping[str, RunSpec], results: Iterable[ResultRecord]) -> 
 
     `specs` by run id; results of other runs are left out. `ap` is a fraction, nan for a class without clean boxes;
     `drop` is how many points (hundredths) it is below the clean run of the same loss, settings and seed, nan where
-    there is none. `gamma` is nan for cross-entropy, `noise_seed` missing for clean runs.
+    there is none. `gamma` is nan for cross-entropy, `noise_seed` missing for clean runs. Noise beside the missing
+    rate, where runs differ in it, stands in `settings`.
     """
-    labels, settings = loss_labels(specs), settings_texts(specs)
+    labels, settings, others = loss_labels(specs), settings_texts(specs), _other_noise(specs)
     records: list[dict[str, Any]] = []
     for result in results:
         if result.run_id in specs:
@@ -55,7 +57,12 @@ def summarise(specs: Mapping[str, RunSpec], results: Iterable[ResultRecord]) -> 
             records += [{**columns, "class_name": name, "ap": ap} for name, ap in aps.items()]
     rows = pd.DataFrame(records, columns=[name for name in ROW_COLUMNS if name != "drop"])
     rows = rows.astype({"gamma": float, "missing_rate": float, "threshold": float, "ap": float, "noise_seed": "Int64"})
-    return _with_drop(rows)[list(ROW_COLUMNS)]
+    rows = _with_drop(rows)
+    rows["settings"] = [
+        ", ".join(filter(None, (text, others.get(run_id, ""))))
+        for run_id, text in zip(rows["run_id"], rows["settings"], strict=True)
+    ]
+    return rows[list(ROW_COLUMNS)]
 
 
 def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,11 +90,15 @@ def to_csv(rows: pd.DataFrame) -> str:
 
 
 def mixed_settings(specs: Iterable[RunSpec]) -> dict[str, tuple[Any, ...]]:
-    """Settings other than loss, noise and seeds in which the runs differ, and their values; None where a run has none.
+    """Settings other than loss, missing rate and seeds in which the runs differ; None where a run has none.
 
-    What this gives, a figure over these runs must say. Names are dotted as in `studies.overrides`.
+    What this gives, a figure over these runs must say. Names are dotted as in `studies.overrides`; `noise` is what
+    damages the labels beside the missing rate, in words, of the runs whose labels are damaged.
     """
-    return {name: values for name, values in _values(specs).items() if len(values) > 1 and not name.startswith(_VARIED)}
+    known = list(specs)
+    mixed = {n: values for n, values in _values(known).items() if len(values) > 1 and not n.startswith(_VARIED)}
+    noises = _noises(known)
+    return mixed | ({"noise": noises} if len(noises) > 1 else {})
 
 
 def shared_settings(specs: Iterable[RunSpec]) -> dict[str, Any]:
@@ -116,9 +127,25 @@ def loss_labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
 
 
 def settings_texts(specs: Mapping[str, RunSpec]) -> dict[str, str]:
-    """For each run the settings in which it may differ from others, as text; '' for all where none differ."""
-    names = list(mixed_settings(specs.values()))
+    """For each run the settings but noise in which it may differ from others, as text; '' for all where none do."""
+    names = [name for name in mixed_settings(specs.values()) if name != "noise"]
     return {run_id: ", ".join(_told(spec, names)) for run_id, spec in specs.items()}
+
+
+def _noises(specs: Iterable[RunSpec]) -> tuple[str, ...]:
+    """The noises beside the missing rate that there are among the runs whose labels are damaged."""
+    return tuple(
+        dict.fromkeys(
+            noise_beside_rate(spec.noise) for spec in specs if any(step.rate > 0 for step in spec.noise.steps)
+        )
+    )
+
+
+def _other_noise(specs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """For each run its noise beside the missing rate, in words; nothing where it is the same for all that have any."""
+    if len(_noises(specs.values())) < 2:
+        return {}
+    return {run_id: noise_beside_rate(spec.noise) for run_id, spec in specs.items()}
 
 
 def _run_columns(

@@ -1,5 +1,6 @@
 """Numbers and states in words, the same on every page."""
 
+from noisedash.noise_spec import noise_label
 from noisedash.records import JobRecord, JobState
 from noisedash.spec import loss_label
 
@@ -51,4 +52,5 @@ def count(number: int, noun: str, plural: str = "") -> str:
 def run_label(job: JobRecord) -> str:
     """What sets a run apart within its study."""
     spec = job.spec
-    return f"{loss_label(spec.loss)}, {percent(spec.noise.missing_rate)} missing, seed {spec.training.seed}"
+    noise = noise_label(spec.noise) if spec.noise.steps else f"{percent(0)} missing"
+    return f"{loss_label(spec.loss)}, {noise}, seed {spec.training.seed}"
