@@ -146,6 +146,20 @@ def test_a_recipe_and_rates_are_not_mixed(noisedash: Command, cells: Path, tmp_p
     assert "stepz" in noisedash.error("noise", "apply", "cells", "--recipe", recipe, "--out", tmp_path / "other")
 
 
+def test_a_run_trains_on_labels_damaged_in_all_four_ways(noisedash: Command, cells: Path, tmp_path: Path) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    rates = {"missing": 0.25, "inaccurate": 1, "wrong_class": 0.5, "extra": 1}
+    kinds = json.dumps([{"kind": kind, "rate": rate} for kind, rate in rates.items()])
+    spec = tmp_path / "noisy.yaml"
+    spec.write_text(
+        "dataset: cells\nbase:\n"
+        "  training: {steps: 2, batch_size: 2}\n  detector: {input_side: 96, depth_multiplier: 0.25}\n"
+        f"  noise: {{steps: {kinds}}}\n"
+    )
+    ran = noisedash.json("run", spec)
+    assert {result["score_threshold"] for result in ran["results"]} == {0.01, 0.3}
+
+
 def test_a_study_is_submitted_once_trained_and_read_off(noisedash: Command, cells: Path, tmp_path: Path) -> None:
     noisedash("data", "add", cells, "--name", "cells")
     settings = [part for setting in TINY for part in ("--set", setting)]
