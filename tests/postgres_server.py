@@ -157,6 +157,7 @@ class PostgresServer:
             dbname=database,
             autocommit=True,
             connect_timeout=10,
+            options="-c default_transaction_read_only=off",
         )
 
     def _make_data_folder(self) -> None:

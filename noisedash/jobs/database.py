@@ -171,6 +171,11 @@ def _open_postgres(url: URL, busy_timeout_s: float) -> Engine:
         connection.execute(f"SET idle_in_transaction_session_timeout = {round(1000 * STANDSTILL_S)}")
         connection.commit()
 
+    @event.listens_for(engine, "checkin")
+    def forget_reading(connection: Any, _record: Any) -> None:
+        if connection is not None and not connection.closed:
+            connection.read_only = None  # not READ WRITE, which would pass over a server that is set to read-only
+
     return engine
 
 
@@ -230,7 +235,8 @@ def _begin_immediate(connection: Connection, busy_timeout_s: float) -> None:
         if not driver.in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # SQLAlchemy wraps the error
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
+        if not connection.invalidated:
+            driver.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
 
 
 def _is_taken(driver: Any) -> bool:
