@@ -146,6 +146,35 @@ def test_a_recipe_and_rates_are_not_mixed(noisedash: Command, cells: Path, tmp_p
     assert "stepz" in noisedash.error("noise", "apply", "cells", "--recipe", recipe, "--out", tmp_path / "other")
 
 
+def order_and_clone(noisedash: Command, study: str) -> None:
+    """What can be asked of the order of jobs, of a study, and of a run that shall differ."""
+
+    def waiting() -> list[int]:
+        return [job["id"] for job in noisedash.json("queue", "list", "--study", study, "--state", "queued")]
+
+    one, two, three, *_ = waiting()
+    noisedash("queue", "move", three, "--before", two)
+    assert waiting()[:3] == [one, three, two]
+    noisedash("queue", "move", two, "--first")
+    assert waiting()[:3] == [two, one, three]
+    noisedash("queue", "priority", three, 4)
+    assert waiting()[0] == three
+    assert "one of --before ID, --first and --last" in noisedash.error("queue", "move", three)
+    assert "priority 4 and job" in noisedash.error("queue", "move", three, "--before", one)
+    assert "11 jobs have priority 0" in noisedash("study", "priority", study, 0)
+    assert "11 jobs are to be paused" in noisedash("study", "pause", study)
+    assert waiting() == []
+    assert "11 jobs go on" in noisedash("study", "resume", study)
+    cloned = noisedash.json("queue", "clone", three, "--set", "steps=3", "--name", "copy")
+    assert (cloned["study"], cloned["new"]) == ("copy", 1)
+    assert noisedash.json("queue", "show", cloned["id"])["spec"]["training"]["steps"] == 3
+    assert "would be the same run" in noisedash.error("queue", "clone", cloned["id"], "--set", "steps=3")
+    noisedash("study", "cancel", "copy")
+    assert "1 jobs are queued again" in noisedash("study", "retry", "copy")
+    assert "No worker runs" in noisedash("queue", "list")
+    assert noisedash.json("queue", "workers") == []
+
+
 def test_a_run_trains_on_labels_damaged_in_all_four_ways(noisedash: Command, cells: Path, tmp_path: Path) -> None:
     noisedash("data", "add", cells, "--name", "cells")
     rates = {"missing": 0.25, "inaccurate": 1, "wrong_class": 0.5, "extra": 1}
@@ -188,6 +217,7 @@ def test_a_study_is_submitted_once_trained_and_read_off(noisedash: Command, cell
     noisedash("queue", "cancel", job)
     assert noisedash.json("queue", "show", job)["state"] == "cancelled"
     noisedash("queue", "retry", job)
+    order_and_clone(noisedash, first["study"])
     assert noisedash("study", "cancel", first["study"]).startswith("11 jobs")
     assert "11 cancelled" in noisedash.error("study", "wait", first["study"])
 

@@ -6,11 +6,15 @@ import typer
 
 from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_store
-from noisedash.records import JobRecord, JobState
+from noisedash.cli.study import parsed_settings
+from noisedash.errors import QueueError
+from noisedash.jobs.clone import clone_of
+from noisedash.jobs.protocol import WorkerRecord
+from noisedash.records import JobRecord, JobState, Wanted
 from noisedash.settings import current_settings
 from noisedash.spec import loss_label
 
-app = typer.Typer(no_args_is_help=True, help="Jobs: list, look at, cancel, pause, resume, retry.")
+app = typer.Typer(no_args_is_help=True, help="Jobs: list, look at, cancel, pause, resume, retry, order, clone.")
 
 JobId = Annotated[int, typer.Argument(help="The job's number, as `queue list` shows it.")]
 
@@ -32,11 +36,32 @@ def list_jobs(
         say("No jobs. `noisedash study submit quick` makes some.")
         return
     say_table(
-        ["job", "state", "dataset", "loss", "missing", "seed", "step", "images/s", "ETA", "reason"],
+        [
+            *("job", "state", "priority", "dataset", "loss", "missing", "seed"),
+            *("step", "kept", "images/s", "ETA", "place", "reason"),
+        ],
         [job_row(job) for job in jobs],
     )
     total = store.counts(study)
     say(", ".join(f"{count} {state}" for state, count in total.items() if count))
+    workers = store.workers()
+    if not workers and (total[JobState.QUEUED] or total[JobState.RUNNING]):
+        say("No worker runs: start one with `noisedash worker`.")
+    for worker in workers:
+        say(worker_in_words(worker))
+
+
+@app.command("workers")
+def list_workers(as_json: AsJson = False) -> None:
+    """List the workers, dispatchers and cluster nodes that gave a sign of life lately."""
+    workers = open_store().workers()
+    if as_json:
+        say_json([{**vars(worker), "kind": worker.kind.value} for worker in workers])
+        return
+    if not workers:
+        say("None. `noisedash worker` starts one.")
+    for worker in workers:
+        say(worker_in_words(worker))
 
 
 @app.command("show")
@@ -83,6 +108,62 @@ def retry(job_id: JobId) -> None:
     say(f"Job {job_id} is queued again.")
 
 
+@app.command("priority")
+def priority(
+    job_id: JobId, number: Annotated[int, typer.Argument(metavar="N", help="Higher goes first; 0 is usual.")]
+) -> None:
+    """Give a job another priority. Negative numbers go after `--`."""
+    open_store().set_priority(job_id, number)
+    say(f"Job {job_id} has priority {number}.")
+
+
+@app.command("move")
+def move(
+    job_id: JobId,
+    before: Annotated[int | None, typer.Option(metavar="ID", help="Right before this job.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Before all others of its priority.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="After all others of its priority.")] = False,
+) -> None:
+    """Put a waiting job elsewhere among those of its priority."""
+    if [before is not None, first, last].count(True) != 1:
+        raise QueueError("Say where to: one of --before ID, --first and --last.")
+    store = open_store()
+    if before is not None:
+        store.move_before(job_id, before)
+        say(f"Job {job_id} goes right before job {before}.")
+        return
+    (store.move_first if first else store.move_last)(job_id)
+    say(f"Job {job_id} goes {'first' if first else 'last'} of its priority.")
+
+
+@app.command("clone")
+def clone(
+    job_id: JobId,
+    settings: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="What shall differ; may be repeated.")
+    ],
+    name: Annotated[str | None, typer.Option(help="The new study's name; default: from job and changes.")] = None,
+    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a new run that is a job's run with some settings changed, as a study of its own."""
+    store = open_store()
+    study = clone_of(store.job(job_id), parsed_settings(settings), name)
+    submission = store.submit_study(study, priority)
+    job = store.job_of_run(study.specs[0].id)
+    if as_json:
+        say_json({"study": submission.study_name, "id": job.id, "run_id": job.run_id, "new": submission.new_jobs})
+        return
+    what = "is queued" if submission.new_jobs else f"was known already ({job.state.value})"
+    say(f"Study {submission.study_name!r}: job {job.id} {what}.")
+
+
+def worker_in_words(worker: WorkerRecord) -> str:
+    """'worker gpubox:4711:0f3a2b, 2 slots on 2 GPUs, seen 1 s ago'."""
+    has = worker.resources or f"{worker.slots} slots"
+    return f"{worker.kind.value} {worker.name}, {has}, seen {worker.seconds_since_seen:.0f} s ago"
+
+
 def job_fields(job: JobRecord) -> dict[str, Any]:
     """A job for scripts, without its specification."""
     progress = job.progress
@@ -91,6 +172,7 @@ def job_fields(job: JobRecord) -> dict[str, Any]:
         "run_id": job.run_id,
         "state": job.state.value,
         "wanted": job.wanted.value,
+        "priority": job.priority,
         "dataset": job.dataset_name,
         "loss": loss_label(job.spec.loss),
         "missing_rate": job.spec.noise.missing_rate,
@@ -98,10 +180,12 @@ def job_fields(job: JobRecord) -> dict[str, Any]:
         "phase": progress.phase if progress else None,
         "step": progress.step if progress else None,
         "steps": job.spec.training.steps,
+        "checkpoint_step": job.checkpoint_step,
         "images_per_s": progress.images_per_s if progress else None,
         "eta_s": progress.eta_s if progress else None,
         "attempts": job.attempts,
         "worker": job.worker,
+        "place": job.place,
         "reason": job.reason,
         "created_at": job.created_at,
         "started_at": job.started_at,
@@ -115,13 +199,16 @@ def job_row(job: JobRecord) -> list[object]:
     running = job.state is JobState.RUNNING and progress is not None
     return [
         job.id,
-        job.state.value,
+        job.state.value if job.wanted is Wanted.RUN else f"{job.state}, to {job.wanted}",
+        job.priority,
         job.dataset_name,
         loss_label(job.spec.loss),
         f"{job.spec.noise.missing_rate:.0%}",
         job.spec.training.seed,
         f"{progress.step if progress else 0}/{job.spec.training.steps}",
+        job.checkpoint_step,
         f"{progress.images_per_s:.0f}" if running and progress and progress.images_per_s else "",
         f"{progress.eta_s:.0f} s" if running and progress and progress.eta_s is not None else "",
+        job.place if job.state is JobState.RUNNING else "",
         job.reason,
     ]

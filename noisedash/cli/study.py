@@ -20,7 +20,7 @@ from noisedash.studies.recipes import RECIPES, Recipe, build_study, recipe
 from noisedash.studies.study import Study
 from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
 
-app = typer.Typer(no_args_is_help=True, help="Studies: recipes, submit, wait, results.")
+app = typer.Typer(no_args_is_help=True, help="Studies: recipes, submit, pause, cancel, wait, results.")
 
 StudyName = Annotated[str, typer.Argument(help="The study's name, as `study list` shows it.")]
 WAIT_S = 2.0
@@ -112,6 +112,32 @@ def show(study_name: StudyName, as_json: AsJson = False) -> None:
 def cancel(study_name: StudyName) -> None:
     """Cancel all of a study's jobs that are not final; runs that another study needs go on."""
     say(f"{open_store().cancel_study(study_name)} jobs are to be cancelled.")
+
+
+@app.command("pause")
+def pause(study_name: StudyName) -> None:
+    """Pause all of a study's jobs; those that run keep their progress."""
+    say(f"{open_store().pause_study(study_name)} jobs are to be paused.")
+
+
+@app.command("resume")
+def resume(study_name: StudyName) -> None:
+    """Let a study's paused jobs go on."""
+    say(f"{open_store().resume_study(study_name)} jobs go on.")
+
+
+@app.command("retry")
+def retry(study_name: StudyName) -> None:
+    """Queue a study's failed and cancelled jobs again; each goes on from its newest checkpoint."""
+    say(f"{open_store().retry_study(study_name)} jobs are queued again.")
+
+
+@app.command("priority")
+def priority(
+    study_name: StudyName, number: Annotated[int, typer.Argument(metavar="N", help="Higher goes first; 0 is usual.")]
+) -> None:
+    """Give all of a study's jobs that are not final another priority."""
+    say(f"{open_store().set_study_priority(study_name, number)} jobs have priority {number}.")
 
 
 @app.command("wait")
