@@ -164,8 +164,9 @@ def see_worker(
 ) -> None:
     """Note that a worker lives, and forget those that were killed long ago."""
     long_gone = select(workers.c.name).where(workers.c.seen_at < transaction.now - FORGET_WORKER_S)
-    locked = long_gone.with_for_update(skip_locked=True)
-    transaction.connection.execute(delete(workers).where(workers.c.name.in_(locked)))
+    gone = transaction.connection.scalars(long_gone.with_for_update(skip_locked=True)).all()
+    if gone:  # PostgreSQL would look for them anew for each worker, were it one statement
+        transaction.connection.execute(delete(workers).where(workers.c.name.in_(gone)))
     values = {
         **{"name": name, "host": host, "pid": pid, "slots": slots, "kind": kind, "resources": resources},
         "seen_at": transaction.now,
