@@ -34,6 +34,18 @@ def evaluate(
         say(json.dumps(row))
 
 
+@app.command("noise")
+def noise(
+    boxes: Annotated[int, typer.Option(min=100, help="Boxes of the synthetic training set.")] = 1_000_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are printed.")] = 3,
+) -> None:
+    """Every kind of noise on a large training set, beside the sorting of its keys."""
+    from noisedash.noise.bench import bench_noise
+
+    for row in bench_noise(boxes, repeats):
+        say(json.dumps(row))
+
+
 Database = Annotated[
     str | None, typer.Option("--db", help="An SQLAlchemy URL; a database of its own is made there, then removed.")
 ]
