@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from noisedash.cli import bench, data, database, doctor, noise, queue, services, study, weights
+from noisedash.cli import bench, cluster, data, database, doctor, noise, queue, services, study, weights
 from noisedash.errors import NoiseDashError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(noise.app, name="noise")
 app.add_typer(study.app, name="study")
 app.command("run")(study.run)
 app.add_typer(queue.app, name="queue")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(database.app, name="db")
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")

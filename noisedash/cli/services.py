@@ -1,4 +1,4 @@
-"""`noisedash up`: the web app and a worker in one terminal. `noisedash worker`: a worker alone."""
+"""`noisedash up`: the web app and a worker in one terminal. `noisedash worker`: a worker alone, or a cluster's."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,47 @@ END_WITHIN_S = 10.0
 Slots = Annotated[int | None, typer.Option(min=1, help="Jobs at a time; default: one per GPU, else one per core.")]
 
 
-def worker(slots: Slots = None) -> None:
+class Placer(StrEnum):
+    """Where a worker's jobs run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def worker(
+    slots: Slots = None,
+    placer: Annotated[Placer, typer.Option(help="Where jobs run: here, or on a Ray cluster.")] = Placer.LOCAL,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="With ray: the cluster's head; this machine is one of it.")
+    ] = None,
+    gpus_per_job: Annotated[
+        float | None,
+        typer.Option(min=0, help="With ray: GPUs a job takes, 0.5: two jobs share one; default: 1 if any."),
+    ] = None,
+    cpus_per_job: Annotated[float | None, typer.Option(min=0.1, help="With ray: CPUs a job takes; default: 1.")] = None,
+) -> None:
     """Train what the queue holds until Ctrl-C; interrupted runs go back to the queue with their progress."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if placer is Placer.RAY:
+        work_on_ray(slots, address, gpus_per_job, cpus_per_job)
+        return
+    if (address, gpus_per_job, cpus_per_job) != (None, None, None):
+        raise NoiseDashError("--address, --gpus-per-job and --cpus-per-job are for `--placer ray`: leave them out.")
     from noisedash.jobs.worker import run_worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     run_worker(current_settings(), slots=slots)
+
+
+def work_on_ray(slots: int | None, address: str | None, gpus_per_job: float | None, cpus_per_job: float | None) -> None:
+    """Hand the queue's jobs to a Ray cluster until Ctrl-C. Raises NoiseDashError for options that do not fit."""
+    from noisedash.jobs.ray_options import RayOptions
+    from noisedash.jobs.ray_placer import run_ray_worker
+
+    if address is None:
+        raise NoiseDashError("`--placer ray` needs --address HOST:PORT, as `noisedash cluster start --head` shows it.")
+    if slots is not None:
+        raise NoiseDashError("--slots is for this machine: with `--placer ray` say --gpus-per-job or --cpus-per-job.")
+    run_ray_worker(current_settings(), RayOptions(address, cpus_per_job or 1.0, gpus_per_job))
 
 
 def up(
@@ -87,7 +123,12 @@ def run_together(commands: list[list[str]]) -> None:
 def child_environment() -> dict[str, str]:
     """This environment with the home and database written out, since the children run in the program's folder."""
     settings = current_settings()
-    return {**os.environ, "NOISEDASH_HOME": str(settings.home), "NOISEDASH_DB": settings.database_url}
+    return {
+        **os.environ,
+        "NOISEDASH_HOME": str(settings.home),
+        "NOISEDASH_DB": settings.database_url,
+        "NOISEDASH_STORAGE": settings.storage or "",
+    }
 
 
 def end_all(children: list["subprocess.Popen[bytes]"]) -> None:

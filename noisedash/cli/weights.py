@@ -9,7 +9,7 @@ import typer
 from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_store, open_weights
 from noisedash.errors import NotFoundError
-from noisedash.jobs.runfolder import newest_attempt
+from noisedash.jobs.storage import finished_attempt
 from noisedash.records import JobState
 from noisedash.settings import current_settings
 from noisedash.spec import detector_label
@@ -87,7 +87,7 @@ def keep_run(
 ) -> None:
     """Keep a finished run's weights as initial weights for others."""
     job = open_store().job_of_run(run_id)
-    kept = newest_attempt(current_settings(), job).weights
+    kept = finished_attempt(current_settings(), job).weights
     if job.state is not JobState.DONE or not kept.is_file():
         raise NotFoundError(f"Run {run_id} has no weights to keep: it is {job.state.value}, and they come at its end.")
     record = open_weights().add(kept, name)

@@ -26,6 +26,8 @@ from noisedash.evaluation.predict import predict
 from noisedash.evaluation.records import ApRecord, Predictions
 from noisedash.jobs.protocol import CHECKPOINT_S
 from noisedash.jobs.runfolder import RunFolder
+from noisedash.jobs.storage import storage_of
+from noisedash.jobs.uploads import clear_shared_checkpoints, fetch_newer_checkpoint, share_results, uploads
 from noisedash.noise.recipe import NoisyDataset, apply_recipe
 from noisedash.records import MetricRecord, Progress, ResultRecord
 from noisedash.settings import Settings
@@ -85,41 +87,52 @@ def conduct(
 
     A checkpoint is written each `checkpoint_s` seconds, and the newest one of any earlier claim is gone on from.
     Weights and predictions lie in the claim's folder when the desk takes the results; checkpoints are removed then.
+    Where there is a storage for all machines, checkpoints and results are brought there and come from there, too.
     Raises TrainingStoppedError where the desk says so, NoiseDashError, and whatever the desk raises.
     """
     folder.write_spec(spec)
     attempt = folder.attempt(claim)
     checkpoints = CheckpointFolder(attempt.checkpoints, [other.checkpoints for other in folder.others(claim)])
+    storage = storage_of(settings, spec.id)
     ready = prepare(spec, settings, desk)
     steps = spec.training.steps
+    fetch_newer_checkpoint(storage, checkpoints, spec.id)
 
     def evaluate_on_the_way(model: Detector, step: int) -> None:
         _, records = examine(spec, ready, model)
         desk.record(to_results(spec.id, step, False, records, ready.test.classes))
 
-    model = train(
-        spec,
-        ready.noisy,
-        ready.train_images,
-        ready.model,
-        checkpoints=checkpoints,
-        checkpoint_every=steps,
-        checkpoint_every_s=checkpoint_s,
-        report=desk.report,
-        saved=desk.checkpointed,
-        should_stop=desk.should_stop,
-        evaluate=evaluate_on_the_way,
-        device=ready.device,
-    )
+    with uploads(storage, attempt, claim) as upload:
+
+        def saved(step: int, path: Path) -> None:
+            desk.checkpointed(step, path)
+            upload(path)
+
+        model = train(
+            spec,
+            ready.noisy,
+            ready.train_images,
+            ready.model,
+            checkpoints=checkpoints,
+            checkpoint_every=steps,
+            checkpoint_every_s=checkpoint_s,
+            report=desk.report,
+            saved=saved,
+            should_stop=desk.should_stop,
+            evaluate=evaluate_on_the_way,
+            device=ready.device,
+        )
     _tell(desk, Progress("evaluating", steps, steps))
     predictions, records = examine(spec, ready, model)
     save_predictions(attempt.predictions, predictions)
     save_weights(attempt.weights, model, ready.test.classes, f"NoiseDash run {spec.id}", "as its images and weights")
     results = to_results(spec.id, steps, True, records, ready.test.classes)
+    share_results(storage, attempt, claim)
     desk.finish(results)
     told = ", ".join(f"{result.mean_ap:.3f} from score {result.score_threshold:g} on" for result in results)
     logger.info("Done: mAP %s.", told)
     checkpoints.clear()
+    clear_shared_checkpoints(storage)
     return results
 
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from noisedash.errors import StorageError
+from noisedash.errors import StorageError, TransferError
 from noisedash.records import JobRecord
 from noisedash.settings import Settings
 from noisedash.spec import RunSpec
@@ -81,8 +81,17 @@ def newest_attempt(settings: Settings, job: JobRecord) -> Attempt:
 
 
 def queue_log(settings: Settings, job: JobRecord, lines: int = 50) -> str:
-    """The last lines of what the job's newest trainer printed; '' where it printed nothing."""
-    return "\n".join(tail(newest_attempt(settings, job).log, lines))
+    """The last lines of what the job's newest trainer printed, wherever it ran; '' where it printed nothing."""
+    from noisedash.jobs.storage import log_from_elsewhere  # which knows of these folders
+
+    path = newest_attempt(settings, job).log
+    if path.is_file():
+        return "\n".join(tail(path, lines))
+    try:
+        copy = log_from_elsewhere(settings, job)
+    except TransferError as error:
+        return str(error)
+    return "\n".join(tail(copy, lines)) if copy else ""
 
 
 def tail(path: Path, lines: int) -> list[str]:

@@ -78,6 +78,7 @@ class Supervision:
             **slot.environment,
             "NOISEDASH_HOME": str(settings.home),
             "NOISEDASH_DB": settings.database_url,
+            "NOISEDASH_STORAGE": settings.storage or "",
             "PYTHONUNBUFFERED": "1",
         }
         log = run_folder(settings, claim.run_id).attempt(claim.token).log

@@ -164,7 +164,7 @@ def run_worker(
     worker runs on this machine and home already, StoreError where the database cannot be opened.
     """
     places = slots_of_machine(slots)
-    with only_worker(settings.home), _stop_signals() as stopped:
+    with only_worker(settings.home), stop_signals() as stopped:
         if strays := kill_strays(settings.home):
             logger.warning("Ended %d processes that a worker left behind when it was killed.", strays)
         opened = store or Store(settings.database_url, busy_timeout_s=BUSY_TIMEOUT_S)
@@ -211,8 +211,8 @@ def only_worker(home: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM, SIGINT and SIGHUP into a question that the loop asks."""
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM, SIGINT and SIGHUP into a question that a loop asks. From the main thread only."""
     received: list[int] = []
 
     def remember(number: int, _frame: FrameType | None) -> None:
@@ -223,4 +223,5 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(received)
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that was not set from Python cannot be put back
+                signal.signal(number, handler)
