@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from noisedash.datasets.splits import default_split
 from noisedash.datasets.voc import write_voc
+from noisedash.errors import StoreError
+from noisedash.jobs.protocol import WorkerKind
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
@@ -53,7 +55,11 @@ def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(filled_home: Path, own_home: Path) -> Store:
     """This test's own copy of a home with a dataset and a study of 30 runs."""
     shutil.copytree(filled_home, own_home)
-    return Store(current_settings().database_url)
+    store = Store(current_settings().database_url)
+    store.see_worker("demo-worker", "here", 1, 2)
+    for job in store.jobs(states=[JobState.RUNNING]):
+        store.heartbeat(job.id, job.claims)
+    return store
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -231,7 +237,7 @@ def test_folder_of_nothing_is_one_sentence(filled: Store, tmp_path: Path) -> Non
 def test_queue_says_how_far_a_study_is(filled: Store) -> None:
     app = open_page("queue", study="demo")
     assert "1 run failed: The loss is not finite at step 41" in said(app)
-    frame = app.dataframe[0].value
+    frame = app.dataframe[1].value
     assert len(frame) == 30
     assert frame["state"].tolist().count("✓ done") == 26
     running = frame[frame["state"] == "▶ running"].iloc[0]
@@ -250,6 +256,59 @@ def test_study_is_cancelled_and_retried_from_the_queue(filled: Store) -> None:
     assert filled.counts("demo")[JobState.CANCELLED] == 2
     app.button(key="retry-study").click().run()
     assert filled.counts("demo")[JobState.QUEUED] == 3
+
+
+def test_study_is_paused_resumed_and_given_a_priority(filled: Store) -> None:
+    app = open_page("queue")
+    app.button(key="pause-study").click().run()
+    assert filled.counts("demo")[JobState.PAUSED] == 2
+    app.button(key="resume-study").click().run()
+    assert filled.counts("demo")[JobState.QUEUED] == 2
+    app.number_input(key="priority-demo-0").set_value(3).run()
+    app.button(key="priority-study").click().run()
+    assert {job.priority for job in filled.jobs("demo", [JobState.QUEUED, JobState.RUNNING])} == {3}
+
+
+def test_queue_shows_who_works_and_where(filled: Store) -> None:
+    filled.see_worker("node-1", "gpubox", 1, 0, WorkerKind.NODE, "16 CPUs, 2 GPUs")
+    running = filled.jobs("demo", [JobState.RUNNING])[0]
+    filled.checkpointed(running.id, running.claims, 360)
+    app = open_page("queue", study="demo", job=str(running.id))
+    assert "1 worker, 2 slots" in said(app)
+    assert "kept up to step 360" in said(app)
+    who = app.dataframe[0].value
+    assert who["what"].tolist() == ["worker", "node"]
+    assert who["has"].tolist() == ["2 slots", "16 CPUs, 2 GPUs"]
+
+
+def test_a_job_is_moved_and_cloned_from_the_queue(filled: Store) -> None:
+    first, second = (job.id for job in filled.jobs("demo", [JobState.QUEUED]))
+    app = open_page("queue", study="demo", job=str(second))
+    app.button(key=f"move-First-{second}").click().run()
+    assert [job.id for job in filled.jobs("demo", [JobState.QUEUED])] == [second, first]
+    app.button(key=f"move-Down-{second}").click().run()
+    assert [job.id for job in filled.jobs("demo", [JobState.QUEUED])] == [first, second]
+    app.text_area(key=f"clone-text-{second}").set_value("steps")
+    app.button(key=f"clone-button-{second}").click().run()
+    assert "write KEY" in said(app).replace("\\", "")
+    app.text_area(key=f"clone-text-{second}").set_value("steps=77\nloss.gamma=3")
+    app.button(key=f"clone-button-{second}").click().run()
+    assert not app.exception
+    assert filled.jobs(f"job {second}, steps=77 loss.gamma=3")[0].spec.training.steps == 77
+    assert app.selectbox(key="study").value == f"job {second}, steps=77 loss.gamma=3"
+
+
+def test_a_page_comes_back_when_the_database_does(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("The database is away.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "studies", away)
+        app = open_page("queue")
+        assert len(app.error) == 1
+        assert "looks again every few seconds" in said(app)
+    app.run()
+    assert not app.error or "failed" in app.error[0].value
 
 
 # Results

@@ -27,7 +27,7 @@ from noisedash.studies.files import read_settings
 from noisedash.studies.overrides import apply_overrides
 from noisedash.ui import noise, plan
 from noisedash.ui.images import image_route
-from noisedash.ui.jobs import possible
+from noisedash.ui.job_card import possible
 from noisedash.ui.layout import plain
 from noisedash.ui.progress import progress_in_words, remaining_s, share_done, state_in_words
 from noisedash.ui.security import middleware

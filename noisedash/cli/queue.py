@@ -6,13 +6,13 @@ import typer
 
 from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_store
-from noisedash.cli.study import parsed_settings
 from noisedash.errors import QueueError
 from noisedash.jobs.clone import clone_of
 from noisedash.jobs.protocol import WorkerRecord
 from noisedash.records import JobRecord, JobState, Wanted
 from noisedash.settings import current_settings
 from noisedash.spec import loss_label
+from noisedash.studies.overrides import read_lines
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: list, look at, cancel, pause, resume, retry, order, clone.")
 
@@ -148,7 +148,7 @@ def clone(
 ) -> None:
     """Queue a new run that is a job's run with some settings changed, as a study of its own."""
     store = open_store()
-    study = clone_of(store.job(job_id), parsed_settings(settings), name)
+    study = clone_of(store.job(job_id), read_lines(settings), name)
     submission = store.submit_study(study, priority)
     job = store.job_of_run(study.specs[0].id)
     if as_json:

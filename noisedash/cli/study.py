@@ -16,6 +16,7 @@ from noisedash.records import JobState, Progress
 from noisedash.settings import current_settings
 from noisedash.spec import FromScratch, FromWeights, SplitSpec
 from noisedash.studies.files import load_run_file, load_study_file
+from noisedash.studies.overrides import read_lines
 from noisedash.studies.recipes import RECIPES, Recipe, build_study, recipe
 from noisedash.studies.study import Study
 from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
@@ -249,7 +250,7 @@ def study_of_recipe(
         content_hash,
         split,
         initial_weights(weights or chosen.weights),
-        parsed_settings(settings),
+        read_lines(settings),
         parsed_seeds(seeds),
     )
 
@@ -267,17 +268,6 @@ def initial_weights(name: str | None) -> FromScratch | FromWeights | None:
     if name == "scratch":
         return FromScratch()
     return FromWeights(sha256=open_weights().find(name).sha256)
-
-
-def parsed_settings(settings: Sequence[str]) -> dict[str, str]:
-    """KEY=VALUE texts as a mapping. Raises SpecError for a text without '='."""
-    parsed = {}
-    for text in settings:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise SpecError(f"--set {text}: write KEY=VALUE, such as --set steps=300.")
-        parsed[key.strip()] = value.strip()
-    return parsed
 
 
 def parsed_seeds(text: str | None) -> tuple[int, ...] | None:

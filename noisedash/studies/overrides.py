@@ -10,7 +10,7 @@ kind starts it from that kind's defaults.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -54,6 +54,21 @@ def apply_to_all(specs: Sequence[RunSpec], overrides: Overrides) -> tuple[RunSpe
                 "or choose other losses, rates or seeds for the study."
             )
     return changed
+
+
+def read_lines(lines: Iterable[str]) -> dict[str, str]:
+    """KEY=VALUE texts as overrides; empty ones are left out. Raises SpecError for one without '='.
+
+    >>> read_lines(["steps=300", "", "loss.gamma = 3"])
+    {'steps': '300', 'loss.gamma': '3'}
+    """
+    parsed = {}
+    for text in filter(str.strip, lines):
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise SpecError(f"The setting {text!r} cannot be read: write KEY=VALUE, such as steps=300.")
+        parsed[key.strip()] = value.strip()
+    return parsed
 
 
 def _apply_one(specs: tuple[RunSpec, ...], key: str, value: Any, where: str) -> tuple[RunSpec, ...]:

@@ -4,33 +4,25 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from noisedash.jobs.protocol import TRANSITIONS, Actor, Event
-from noisedash.jobs.runfolder import queue_log
+from noisedash.jobs.protocol import WorkerKind
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, StudyRecord, Wanted
-from noisedash.settings import current_settings
+from noisedash.ui import job_card
 from noisedash.ui.layout import empty_state, one_sentence_errors, page, plain, start_with
 from noisedash.ui.progress import (
     ACTIVE,
     job_frame,
-    job_in_words,
     progress_in_words,
     reasons,
     remaining_s,
     running_in_words,
     share_done,
+    worker_frame,
 )
-from noisedash.ui.text import count, run_label
+from noisedash.ui.text import count
 
 TICK_ACTIVE_S = 1.5
 TICK_IDLE_S = 15.0
-LOG_LINES = 60
-_ACTIONS = {
-    Event.CANCEL: ("Cancel", Store.request_cancel),
-    Event.PAUSE: ("Pause", Store.request_pause),
-    Event.RESUME: ("Resume", Store.resume),
-    Event.RETRY: ("Retry", Store.retry),
-}
 
 
 def render(store: Store) -> None:
@@ -39,6 +31,8 @@ def render(store: Store) -> None:
     if not studies:
         empty_state("Nothing is queued", "Launch a study: its runs appear here as they train.", ("launch", "Launch"))
         return
+    if job_card.SHOW_STUDY in st.session_state:
+        st.session_state["study"] = st.session_state.pop(job_card.SHOW_STUDY)
     start_with("study", studies[0].name)
     name = st.selectbox("Study", [study.name for study in studies], None, key="study", bind="query-params")
     if name is None:
@@ -62,9 +56,9 @@ def _live(store: Store, study: StudyRecord, tick_s: float) -> None:
         _job_table(study, jobs)
         chosen = [job for job in jobs if str(job.id) == st.query_params.get("job")]
         if chosen:
-            _job_card(store, chosen[0])
+            job_card.show(store, chosen[0])
         else:
-            st.markdown("Choose a row to see its log, or to cancel, pause or retry it.")
+            st.markdown("Choose a row to see its log, or to cancel, pause, retry, move or clone it.")
         _other_studies(store, study)
 
 
@@ -78,7 +72,13 @@ def worker_line(store: Store, waiting: int) -> int:
     workers = store.workers()
     slots = sum(worker.slots for worker in workers)
     if workers:
-        st.badge(f"{count(len(workers), 'worker')}, {count(slots, 'slot')}", icon=":material/memory:", color="green")
+        claiming = [worker for worker in workers if worker.kind is not WorkerKind.NODE]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(
+                f"{count(len(claiming), 'worker')}, {count(slots, 'slot')}", icon=":material/memory:", color="green"
+            )
+            with st.popover("Who works", icon=":material/dns:", type="tertiary"):
+                st.dataframe(worker_frame(workers), hide_index=True, alt="Workers and nodes with what they have.")
     elif waiting:
         st.warning(
             f"No worker is running: {count(waiting, 'job')} will wait until you start one with `noisedash worker` in a "
@@ -107,15 +107,31 @@ def _study_card(store: Store, study: StudyRecord, jobs: Sequence[JobRecord], slo
 def _study_buttons(store: Store, study: StudyRecord, jobs: Sequence[JobRecord]) -> None:
     to_results = {"studies": study.name}
     st.page_link(page("results"), label="Results", icon=":material/show_chart:", query_params=to_results)
-    unfinished = any(job.state in (*ACTIVE, JobState.PAUSED) for job in jobs)
-    if unfinished and st.button("Cancel the study", icon=":material/cancel:", key="cancel-study"):
-        store.cancel_study(study.name)
-        st.rerun()
+    held = [job for job in jobs if job.state is JobState.PAUSED or job.wanted is Wanted.PAUSE]
+    active = [job for job in jobs if job.state in ACTIVE and job.wanted is Wanted.RUN]
     lost = [job for job in jobs if job.state in (JobState.FAILED, JobState.CANCELLED)]
-    if lost and st.button(f"Retry {count(len(lost), 'run')}", icon=":material/refresh:", key="retry-study"):
-        for job in lost:
-            store.retry(job.id)
-        st.rerun()
+    wishes = (
+        (active, "Pause the study", ":material/pause:", "pause-study", store.pause_study),
+        (held, f"Resume {count(len(held), 'run')}", ":material/play_arrow:", "resume-study", store.resume_study),
+        (active or held, "Cancel the study", ":material/cancel:", "cancel-study", store.cancel_study),
+        (lost, f"Retry {count(len(lost), 'run')}", ":material/refresh:", "retry-study", store.retry_study),
+    )
+    for concerned, label, icon, key, ask in wishes:
+        if concerned and st.button(label, icon=icon, key=key):
+            ask(study.name)
+            st.rerun()
+    if active or held:
+        _study_priority(store, study, max(job.priority for job in active or held))
+
+
+def _study_priority(store: Store, study: StudyRecord, now: int) -> None:
+    with st.popover(f"Priority {now}", icon=":material/low_priority:"):
+        priority = st.number_input(
+            "Priority of the study: higher goes first", -1000, 1000, now, key=f"priority-{study.name}-{now}"
+        )
+        if st.button("Set it", key="priority-study", disabled=priority == now):
+            store.set_study_priority(study.name, priority)
+            st.rerun()
 
 
 def _look_at(job_id: int | None) -> None:
@@ -147,25 +163,6 @@ def _job_table(study: StudyRecord, jobs: Sequence[JobRecord]) -> None:
     )
 
 
-def _job_card(store: Store, job: JobRecord) -> None:
-    with st.container(border=True):
-        st.subheader(f"Job {job.id}: {run_label(job)}", anchor=False)
-        st.text(job_in_words(job))
-        with st.container(horizontal=True):
-            for event in possible(job):
-                label, ask = _ACTIONS[event]
-                if st.button(label, key=f"{event}-{job.id}"):
-                    with one_sentence_errors():
-                        ask(store, job.id)
-                        st.rerun()
-        log = queue_log(current_settings(), job, LOG_LINES)
-        if log:
-            with st.container(height=280, autoscroll=True):
-                st.code(log, language=None)
-        else:
-            st.markdown("It has written no log yet.")
-
-
 def _other_studies(store: Store, study: StudyRecord) -> None:
     others = {name: counts for name, counts in store.counts_by_study().items() if name != study.name}
     active = {name: counts for name, counts in others.items() if is_active(counts)}
@@ -177,16 +174,6 @@ def _other_studies(store: Store, study: StudyRecord) -> None:
         st.progress(done / total, text=plain(f"{name}: {done} of {count(total, 'run')} done"))
 
 
-def possible(job: JobRecord) -> list[Event]:
-    """What a person may ask of the job now, leaving out what was asked already."""
-    asked = {Wanted.CANCEL: Event.CANCEL, Wanted.PAUSE: Event.PAUSE, Wanted.RUN: Event.RESUME}[job.wanted]
-    return [
-        event
-        for event in _ACTIONS
-        if (job.state, event, Actor.PERSON) in TRANSITIONS and (job.state is not JobState.RUNNING or event is not asked)
-    ]
-
-
 _COLUMNS = {
     "job": st.column_config.NumberColumn(width=60),
     "loss": st.column_config.TextColumn(width=90),
@@ -195,5 +182,7 @@ _COLUMNS = {
     "state": st.column_config.TextColumn(width=130),
     "progress": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent", width=130),
     "images/s": st.column_config.NumberColumn(format="%.0f", width=75),
+    "kept": st.column_config.NumberColumn(width=60, help="The step of its newest checkpoint: what a kill would keep."),
+    "place": st.column_config.TextColumn(width=130),
     "reason": st.column_config.TextColumn(width="large"),
 }

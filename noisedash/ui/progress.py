@@ -6,6 +6,7 @@ from heapq import heapreplace
 
 import pandas as pd
 
+from noisedash.jobs.protocol import WorkerRecord
 from noisedash.records import JobRecord, JobState, Progress, Wanted
 from noisedash.spec import loss_label
 from noisedash.ui.text import STATE_SIGN, count, duration, percent, run_label
@@ -113,9 +114,23 @@ def job_frame(jobs: Sequence[JobRecord]) -> pd.DataFrame:
             "state": [state_in_words(job) for job in jobs],
             "progress": [share_done([job]) for job in jobs],
             "step": [f"{steps_done(job):,} / {job.spec.training.steps:,}" for job in jobs],
+            "kept": pd.array([job.checkpoint_step for job in jobs], dtype="Int64"),
             "images/s": pd.array([at.images_per_s if at else None for at in progress], dtype="Float64"),
             "time left": [duration(at.eta_s) if at else "" for at in progress],
+            "place": [job.place if job.state is JobState.RUNNING else "" for job in jobs],
             "reason": [job.reason for job in jobs],
+        }
+    )
+
+
+def worker_frame(workers: Sequence[WorkerRecord]) -> pd.DataFrame:
+    """A row per worker, dispatcher and node."""
+    return pd.DataFrame(
+        {
+            "what": [worker.kind.value for worker in workers],
+            "name": [worker.name for worker in workers],
+            "has": [worker.resources or count(worker.slots, "slot") for worker in workers],
+            "seen": [f"{worker.seconds_since_seen:.0f} s ago" for worker in workers],
         }
     )
 
@@ -125,8 +140,10 @@ def job_in_words(job: JobRecord) -> str:
     parts = [f"{state_in_words(job)} on {job.dataset_name}", f"run {job.run_id}"]
     if job.attempts:
         parts.append(f"attempt {job.attempts} of {job.max_attempts}")
-    if job.worker and job.state is JobState.RUNNING:
-        parts.append(f"worker {job.worker}")
+    if job.state is JobState.RUNNING and (job.place or job.worker):
+        parts.append(f"on {job.place or job.worker}")
+    if job.checkpoint_step is not None and job.state is not JobState.DONE:
+        parts.append(f"kept up to step {job.checkpoint_step:,}")
     if (took := took_s(job)) is not None:
         parts.append(f"took {duration(took)}")
     return " · ".join(parts) + (f"\n{job.reason}" if job.reason else "")
