@@ -23,6 +23,7 @@ from noisedash.jobs.worker import Worker, only_worker
 from noisedash.records import JobRecord, JobState
 from noisedash.settings import Settings, current_settings
 
+ON_BOTH_DATABASES = pytest.mark.usefixtures("database")
 SLOT = Slot("cpu 1", None, 1)
 
 
@@ -33,7 +34,7 @@ def settings(own_home: Path) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Store:
-    return a_store(settings.home)
+    return a_store(settings.database_url)
 
 
 def claimed(store: Store) -> Claim:
@@ -148,6 +149,7 @@ class TestSupervise:
 
 
 class TestWorker:
+    @ON_BOTH_DATABASES
     def test_all_jobs_are_done_on_all_slots(self, store: Store, settings: Settings) -> None:
         store.submit_study(study(*range(4)))
         with running_worker(settings, "count", slots=2):
@@ -156,6 +158,7 @@ class TestWorker:
             wait_until(lambda: store.counts()[JobState.DONE] == 4, 40)
         assert store.workers() == []
 
+    @ON_BOTH_DATABASES
     def test_a_killed_trainer_goes_on_from_its_checkpoint(self, store: Store, settings: Settings) -> None:
         store.submit_study(study(1))
         with running_worker(settings, "count") as worker:
@@ -169,6 +172,7 @@ class TestWorker:
         assert len(steps) - len({step for _, step in steps}) <= 1
         assert sorted({step for _, step in steps}) == list(range(1, 41))
 
+    @ON_BOTH_DATABASES
     @pytest.mark.parametrize(("wish", "state"), [("request_cancel", "cancelled"), ("request_pause", "paused")])
     def test_a_wish_ends_a_deaf_trainer_and_its_child_within_five_seconds(
         self, store: Store, settings: Settings, wish: str, state: str
@@ -212,6 +216,7 @@ class TestWorker:
             wait_until(lambda: store.job(1).claims == 2)
             assert store.job(1).attempts == 1
 
+    @ON_BOTH_DATABASES
     def test_a_trainer_dies_with_its_worker_and_the_job_goes_on_elsewhere(
         self, store: Store, settings: Settings
     ) -> None:
@@ -230,6 +235,7 @@ class TestWorker:
         assert "was lost (attempt 1 of 3)" in job.reason or job.reason == ""
         assert sorted({step for _, step in trained_steps(settings, job)}) == list(range(1, 41))
 
+    @ON_BOTH_DATABASES
     def test_a_worker_that_was_stopped_and_continued_never_makes_two_writers(
         self, store: Store, settings: Settings
     ) -> None:
