@@ -84,6 +84,24 @@ def test_every_iou_size_and_class_equals_pycocotools(seed: int) -> None:
         np.testing.assert_allclose(np.nan_to_num(table.recalls(), nan=-1), recall[..., number, -1], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_equal_overlaps_and_scores_are_settled_as_by_pycocotools(seed: int) -> None:
+    """Few places and sizes, so that IoUs are often equal, and exactly at a limit."""
+    rng = np.random.default_rng(seed)
+
+    def places(count: int) -> np.ndarray:
+        corner = rng.integers(0, 4, (count, 2)) * 5
+        return np.concatenate([corner, corner + rng.choice([10, 20], (count, 2))], axis=1)
+
+    boxes, found = 40, 90
+    data = dataset(places(boxes), [0] * boxes, rng.integers(0, 4, boxes), 4, 1, crowd=rng.random(boxes) < 0.1)
+    scores = rng.integers(1, 9, found) / 10
+    made = detections(places(found), [0] * found, rng.integers(0, 4, found), scores)
+    ours = average_precisions(match(data, made, CocoRules(COCO_IOUS)))
+    theirs = coco_run(data, made).eval["precision"][..., 0, -1].mean(axis=1)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 10**6))
 def test_the_twelve_numbers_equal_pycocotools(seed: int) -> None:
