@@ -1,6 +1,7 @@
 """A trainer that trains nothing: `jobs_fake_trainer.py JOB TOKEN MODE`, started as a supervisor starts the real one."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from noisedash.errors import StaleTokenError
 from noisedash.jobs.lease import LeaseWatch, end_this_process
-from noisedash.jobs.processes import die_with_supervisor
+from noisedash.jobs.processes import be_killed_first, die_with_supervisor
 from noisedash.jobs.protocol import TrainerExit
 from noisedash.jobs.runfolder import run_folder
 from noisedash.jobs.store import Store
@@ -31,6 +32,8 @@ def main(job_id: int, token: int, mode: str) -> None:
     if mode == "silent":
         LeaseWatch(lambda: store.lease_left_s(job_id, token), late_s=0.5).guard(end_this_process, every_s=0.2)
         never_end(own)
+    if mode == "large":
+        sys.exit(takes_all_memory())
     if mode == "full":
         sys.stdout.write("The disk of nowhere is full.")
         sys.exit(TrainerExit.NO_STORAGE)
@@ -46,6 +49,21 @@ def main(job_id: int, token: int, mode: str) -> None:
             sys.exit("stale")
         time.sleep(0.03)
     store.finish(job_id, token)
+
+
+def takes_all_memory() -> int:
+    """Ask for more memory than the limit of this process; the exit code that a trainer has then."""
+    import torch  # other modes need not wait for it
+
+    from noisedash.jobs.trainer import out_of_memory
+
+    be_killed_first()
+    resource.setrlimit(resource.RLIMIT_AS, (64 << 30, 64 << 30))
+    try:
+        torch.empty(1 << 40, dtype=torch.uint8)
+    except (MemoryError, RuntimeError) as error:
+        return out_of_memory(error) or 1
+    return 0
 
 
 def steps_done(folder: Path) -> int:

@@ -13,8 +13,9 @@ import pytest
 from jobs_tools import Clock, a_store, end_worker, fake_command, is_alive, start_worker, study, wait_until
 
 from noisedash.errors import QueueError, StoreError
+from noisedash.jobs import supervisor
 from noisedash.jobs.processes import describe_exit
-from noisedash.jobs.protocol import Claim
+from noisedash.jobs.protocol import Claim, TrainerExit
 from noisedash.jobs.runfolder import newest_attempt, queue_log, run_folder, tail
 from noisedash.jobs.slots import Slot, cpu_cores, share_out, slots_of_machine, visible_gpus
 from noisedash.jobs.store import Store
@@ -146,6 +147,35 @@ class TestSupervise:
         assert time.monotonic() - start < 5
         job = store.job(1)
         assert (job.state, job.claims) == (JobState.RUNNING, other.token)
+
+
+class TestMemory:
+    def test_a_trainer_that_runs_out_of_memory_says_what_to_change(self, store: Store, settings: Settings) -> None:
+        store.submit_study(study(1))
+        supervise(store, claimed(store), settings, SLOT, command=fake_command("large"))
+        job = store.job(1)
+        assert (job.state, job.attempts) == (JobState.QUEUED, 1)
+        assert job.reason == (
+            "It ran out of memory at batch 1, 300 px: choose a smaller batch or fewer slots (attempt 1 of 3)."
+        )
+
+    @pytest.mark.parametrize(
+        ("end", "before", "reason"),
+        [
+            (f"exit {TrainerExit.OUT_OF_GPU_MEMORY:d}", 3, "It ran out of GPU memory at batch 1, 300 px: choose"),
+            ("kill -KILL $$", 2, "It ran out of memory at batch 1, 300 px: choose"),
+            ("kill -KILL $$", 3, "The trainer was killed by signal 9 (SIGKILL"),
+        ],
+    )
+    def test_the_kernels_and_the_gpus_want_of_memory_is_told_from_other_ends(
+        self, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, end: str, before: int, reason: str
+    ) -> None:
+        """The kernel's counter goes from `before` to 3 while the trainer runs."""
+        counts = iter((before, 3))
+        monkeypatch.setattr(supervisor, "kills_for_memory", lambda: next(counts))
+        store.submit_study(study(1))
+        supervise(store, claimed(store), settings, SLOT, command=lambda _claim: ["/bin/sh", "-c", end])
+        assert store.job(1).reason.startswith(reason)
 
 
 class TestWorker:
