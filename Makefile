@@ -30,6 +30,7 @@ test-faults: $(VENV)/installed-test
 bench: $(VENV)/installed
 	$(BIN)/noisedash bench train
 	$(BIN)/noisedash bench eval
+	$(BIN)/noisedash bench queue
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "NoiseDash needs Python 3.11 or newer: set PYTHON=python3.11")'

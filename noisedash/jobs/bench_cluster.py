@@ -25,6 +25,8 @@ PERIODIC = ("heartbeat", "look", "read lease", "report", "checkpoint", "sign of 
 READS = ("look", "read lease")
 TABLES = ("jobs", "runs", "metrics", "results")
 LENGTHS = {"1 minute": 60.0, "10 minutes": 600.0, "1 hour": 3600.0}
+LONG_S = 3_600.0
+"""Leases while costs are measured, so that none runs out."""
 CONNECTIONS_PER_SLOT = 2
 """A worker's or Ray task's, and its trainer's: with one slot a worker."""
 
@@ -36,11 +38,12 @@ def bench_cluster(
     watched: int = 1,
     samples: int = 1_000,
     seconds: float = 10.0,
+    connections: Sequence[int] = (1, 2, 4, 8),
 ) -> Iterator[Row]:
     """Rows of a simulation of the cluster, of the cost of each call, of the load that follows, and of its check.
 
-    `watched`: see `simulation`. Each call is timed `samples` times. `seconds`: how long the check and each of the
-    concurrencies run. `url` as in `own_database`. Raises QueueError where a job did not end as it must.
+    `watched`: see `simulation`. Each call is timed `samples` times. `seconds`: how long the check runs, and each
+    number of `connections`. `url` as in `own_database`. Raises QueueError where a job did not end as it must.
     """
     with own_database(url) as database, _Meter(database) as meter:
         yield from _simulate(database, Scene(workers, jobs, watched=watched), meter)
@@ -51,7 +54,7 @@ def bench_cluster(
         yield _row(database, "storage", bytes_per_row=meter.storage(), max_connections=meter.max_connections())
         yield from _load(costs, workers)
         yield from _check(database, costs, seconds, meter)
-        yield from _saturation(database, seconds, meter)
+        yield from _saturation(database, connections, seconds, meter)
 
 
 def _simulate(url: str, scene: Scene, meter: "_Meter") -> Iterator[Row]:
@@ -97,7 +100,7 @@ def _simulate(url: str, scene: Scene, meter: "_Meter") -> Iterator[Row]:
 
 def _costs(url: str, workers: int, samples: int, meter: "_Meter", first_job: int) -> Iterator[Row]:
     """Each call in turn, on jobs that as many workers hold, by the database's clock and with all its durability."""
-    with closing(Store(url)) as store:
+    with closing(Store(url, lease_s=LONG_S)) as store:
         for study in studies_of(max(workers, samples), first=first_job):
             store.submit_study(study)
         held: list[Held] = []
@@ -223,7 +226,7 @@ def _check(url: str, costs: Sequence[Row], seconds: float, meter: "_Meter") -> I
 
 def in_real_time(url: str, held: Sequence[Held], rates: dict[str, float], seconds: float) -> Tally:
     """Make the periodic calls of these jobs' workers as often as those would, in turn."""
-    with closing(Store(url)) as store:
+    with closing(Store(url, lease_s=LONG_S)) as store:
         calls = calls_of(store, held)
         schedule = sorted(
             (number / (len(held) * rate), call)
@@ -250,9 +253,9 @@ def in_real_time(url: str, held: Sequence[Held], rates: dict[str, float], second
     return Tally(tally.started, max(tally.ended, began[0] + seconds), tuple(waits))
 
 
-def _saturation(url: str, seconds: float, meter: "_Meter") -> Iterator[Row]:
+def _saturation(url: str, connections: Sequence[int], seconds: float, meter: "_Meter") -> Iterator[Row]:
     """As many calls as so many connections can make, in the proportion in which workers make them."""
-    for processes in (1, 2, 4, 8):
+    for processes in connections:
         held = _hold(url, 10 * processes)
         before = meter.read()
         tallies = at_once(processes, without_rest, [(url, held[part::processes], seconds) for part in range(processes)])
@@ -274,7 +277,7 @@ def _saturation(url: str, seconds: float, meter: "_Meter") -> Iterator[Row]:
 def without_rest(url: str, held: Sequence[Held], seconds: float) -> Tally:
     """Make the periodic calls of these jobs' workers one after the other."""
     rates = {call: rate for call, rate in calls_per_s(3600.0).items() if call in PERIODIC}
-    with closing(Store(url)) as store:
+    with closing(Store(url, lease_s=LONG_S)) as store:
         calls = calls_of(store, held)
         once = sorted((number / rate, call) for call, rate in rates.items() for number in range(round(60 * rate)))
         turns = cycle(call for _, call in once)
@@ -293,7 +296,7 @@ def without_rest(url: str, held: Sequence[Held], seconds: float) -> Tally:
 
 def _hold(url: str, jobs: int) -> list[Held]:
     """New jobs, claimed."""
-    with closing(Store(url)) as store:
+    with closing(Store(url, lease_s=LONG_S)) as store:
         first = sum(store.counts().values())
         for study in studies_of(jobs, first=first):
             store.submit_study(study)
