@@ -21,6 +21,8 @@ from noisedash.settings import Settings
 LOOPBACK = "127.0.0.1"
 """The address of a cluster of one machine: only there Ray listens to nobody outside."""
 TOKEN = "ray-token"
+TASK_NAME = "noisedash-run"
+"""How Ray names our tasks, and the processes that they run in."""
 PROBE_S = 30.0
 CONNECT_S = 5.0
 GCS_PATIENCE_S = 20
@@ -88,7 +90,7 @@ _QUIET = {
     "RAY_worker_niceness": "0",  # trainers say themselves how nice they are
     "RAY_memory_monitor_refresh_ms": "0",  # it would kill supervisors for their trainers' memory
     "RAY_gcs_rpc_server_reconnect_timeout_s": str(GCS_PATIENCE_S),
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "10",  # a node that is ended lets its tasks give their jobs back
 }
 
 

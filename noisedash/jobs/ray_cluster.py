@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from noisedash.errors import ClusterError
+from noisedash.jobs.ray_access import TASK_NAME
 from noisedash.jobs.ray_dispatcher import Ending, Node, Outcome, Share
 from noisedash.jobs.ray_task import Order, train_here
 
@@ -47,7 +48,7 @@ class RayCluster:
         where = {"label_selector": {_NODE_LABEL: f"!in({','.join(sorted(avoid))})"}} if avoid else {}
         with _cluster_errors():
             task = ray.remote(_task).options(
-                name=f"run {run_id}", num_cpus=share.cpus, num_gpus=share.gpus, max_retries=0, **where
+                name=f"{TASK_NAME} {run_id}", num_cpus=share.cpus, num_gpus=share.gpus, max_retries=0, **where
             )
             self._refs[task.remote(self._order(run_id, max(1, math.floor(share.cpus))))] = run_id
 
@@ -73,8 +74,7 @@ def connected(address: str) -> Iterator[None]:
         try:
             ray.init(address=address, namespace="noisedash", log_to_driver=False, logging_level=logging.ERROR)
         except (ValueError, RuntimeError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise ClusterError(f"Ray at {address} cannot be joined from this machine: {first}") from error
+            raise ClusterError(f"Ray at {address} cannot be joined from here: {_in_a_line(error)}") from error
     try:
         yield
     finally:
@@ -96,8 +96,13 @@ def _outcome(ref: Any) -> Outcome:
         logger.error("A task failed, which is a fault of NoiseDash: %s", error)
         return Outcome(Ending.NOT_CLAIMED, reason=str(error.cause))
     except RayError as error:
-        return Outcome(Ending.LOST, reason=f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return Outcome(Ending.LOST, reason=_in_a_line(error))
     return outcome
+
+
+def _in_a_line(error: Exception) -> str:
+    """What an error of Ray's, which may say nothing or very much, says."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
 @contextmanager
@@ -105,4 +110,4 @@ def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except (RayError, ConnectionError) as error:
-        raise ClusterError(f"The Ray cluster is gone: {str(error).splitlines()[0]}") from error
+        raise ClusterError(f"The Ray cluster is gone: {_in_a_line(error)}") from error

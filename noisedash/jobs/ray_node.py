@@ -8,11 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from noisedash.jobs.ray_access import LOOPBACK, make_token, parse_address, ray_environment, require_ray, token_file
+import psutil
+
+from noisedash.jobs.ray_access import (
+    LOOPBACK,
+    TASK_NAME,
+    make_token,
+    parse_address,
+    ray_environment,
+    require_ray,
+    token_file,
+)
 from noisedash.jobs.ray_placer import wait_for_cluster
 from noisedash.jobs.worker import stop_signals
 from noisedash.settings import Settings
@@ -97,8 +108,12 @@ def _run(command: list[str], environment: dict[str, str], stopped: Callable[[], 
 
 
 def _end(node: "subprocess.Popen[bytes]") -> None:
-    """End the node, and what is left of its process group."""
+    """End the node: it takes nothing new, its tasks give their jobs back; then what is left of its process group."""
+    tasks = _tasks(node.pid)
     node.send_signal(signal.SIGTERM)
+    for task in tasks:
+        with suppress(psutil.NoSuchProcess):
+            task.send_signal(signal.SIGTERM)
     try:
         node.wait(STOP_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -108,3 +123,18 @@ def _end(node: "subprocess.Popen[bytes]") -> None:
         os.killpg(node.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def _tasks(node_pid: int) -> list[psutil.Process]:
+    """The processes below a node that look after a run; Ray names them after their tasks."""
+    try:
+        return [process for process in psutil.Process(node_pid).children(recursive=True) if _is_task(process)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _is_task(process: psutil.Process) -> bool:
+    try:
+        return "".join(process.cmdline()[:1]).startswith(f"ray::{TASK_NAME}")
+    except psutil.Error:
+        return False
