@@ -342,9 +342,9 @@ class TestWorker:
         with monkeypatch.context() as broken:
             for method in ("heartbeat", "wanted", "see_worker"):
                 broken.setattr(stopped, method, away)
-            for _ in range(40):
-                clock.now += 1
-                now[0] += 1
+            for _ in range(160):
+                clock.now += 0.25
+                now[0] += 0.25
                 worker.tick()
         assert len(worker.running) == 1
         assert caplog.text.count("No heartbeat for job 1: The database is away.") == 1

@@ -126,10 +126,9 @@ class Supervision:
         except StoreError as error:
             self._next_beat = min(self._next_beat, now + LOOK_S)
             self._say_once(f"No heartbeat for job {self.claim.job_id}: {error}")
-        else:
-            self._trouble = ""
 
     def _act_on(self, wanted: Wanted) -> None:
+        self._trouble = ""  # the database has answered
         if wanted is not Wanted.RUN:
             self.end(f"It was asked to {wanted}.")
 
