@@ -143,7 +143,7 @@ class TestClusterBench:
         (load,) = [row for row in rows if row["what"] == "load" and row["jobs_of"] == "10 minutes"]
         by_hand = sum(5 * rate * cost[call] / 1000 for call, rate in calls_per_s(600.0).items())
         assert load["one_client_s_per_s"] == pytest.approx(by_hand, abs=0.01)
-        assert load["connections"] == 10
+        assert load["connections"] == 15
         (check,) = [row for row in rows if row["what"] == "check"]
         assert check["calls"] == pytest.approx(check["calls_foretold"], rel=0.1)
         assert [row["connections"] for row in rows if row["what"] == "saturation"] == [1, 2]

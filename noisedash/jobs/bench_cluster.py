@@ -27,8 +27,8 @@ TABLES = ("jobs", "runs", "metrics", "results")
 LENGTHS = {"1 minute": 60.0, "10 minutes": 600.0, "1 hour": 3600.0}
 LONG_S = 3_600.0
 """Leases while costs are measured, so that none runs out."""
-CONNECTIONS_PER_SLOT = 2
-"""A worker's or Ray task's, and its trainer's: with one slot a worker."""
+CONNECTIONS_PER_SLOT = 3
+"""With one slot a worker: one of the worker or Ray task, two of its trainer (reports, and a look at the lease)."""
 
 
 def bench_cluster(
