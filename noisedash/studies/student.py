@@ -6,6 +6,7 @@ the normal one over S, here by the trapezoidal rule over log S, which converges 
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -60,14 +61,19 @@ def t_quantile(probability: float, df: ArrayLike) -> FloatArray:
     [12.706, 4.303, 2.228, 1.96]
     """
     freedom, place = np.unique(np.asarray(df, dtype=np.float64), return_inverse=True)
-    s, share = _spreads(freedom)
+    return np.asarray(_quantiles(probability, tuple(freedom.tolist()))[place].reshape(np.shape(df)))
+
+
+@lru_cache(maxsize=1024)
+def _quantiles(probability: float, df: tuple[float, ...]) -> FloatArray:
+    """The quantiles (K,) for K degrees of freedom; tables of many rows ask for the same again and again."""
+    s, share = _spreads(df)
 
     def off(t: FloatArray) -> tuple[FloatArray, FloatArray]:
         z = t[:, None] * s
         return (share * normal_cdf(z)).sum(axis=-1) - probability, (share * s * _density(z)).sum(axis=-1)
 
-    start = np.full(freedom.shape, NormalDist().inv_cdf(probability))
-    return np.asarray(_root(off, start)[place].reshape(np.shape(df)))
+    return _root(off, np.full(len(df), NormalDist().inv_cdf(probability)))
 
 
 def shift_of(probability: float, t: ArrayLike, df: ArrayLike) -> FloatArray:
