@@ -53,11 +53,16 @@ def score_to_logit(scores: ArrayLike) -> FloatArray:
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
+SHARE = 0.05
+"""Of the strongest pull, below which an example is said not to care, unless a person says otherwise."""
+
+
 @dataclass(frozen=True)
 class DontCare:
     """The scores at which an example pulls with less than a share of the strongest pull of its kind.
 
-    The strongest pull is the largest |dL/dlogit|; alpha and other weights cancel out.
+    The strongest pull is the largest |dL/dlogit|; alpha and other weights cancel out, since they scale a kind's pull at
+    every score alike. Cross-entropy has the region of gamma 0: scores above 1 - share for positives, below share for negatives.
     """
 
     gamma: float
@@ -69,7 +74,7 @@ class DontCare:
     """The scores in the middle at which neither kind pulls: where annotated and dropped objects alike can rest."""
 
 
-def dont_care(gamma: float, share: float) -> DontCare:
+def dont_care(gamma: float, share: float = SHARE) -> DontCare:
     """The don't-care region of the focal loss, ends exact to 1e-9. Needs gamma >= 0 and 0 < share < 1.
 
     >>> region = dont_care(gamma=8, share=0.1)

@@ -34,23 +34,30 @@ def detection_loss(
     thus adds nothing under cross-entropy, and all its anchors as negatives under the focal loss.
     """
     logits, deltas = _at_least_float32(logits), _at_least_float32(deltas)
-    positive = targets.positive
-    is_class = targets.labels[..., None] == torch.arange(logits.shape[-1], device=logits.device)
-    if isinstance(loss, Focal):
-        classification = sigmoid_focal_loss(logits, is_class, loss.gamma, loss.alpha).sum()
-        counted = positive
-    else:
-        per_anchor = functional.binary_cross_entropy_with_logits(logits, is_class.to(logits.dtype), reduction="none")
-        per_anchor = per_anchor.sum(dim=-1)
-        hard = mine_hard_examples(per_anchor.detach(), positive, decode(deltas.detach(), anchors_xyxy), loss)
-        classification = (per_anchor * hard).sum()
-        counted = positive & hard
+    per_logit, counted = classification_losses(logits, deltas, targets, anchors_xyxy, loss)
     per_anchor_xywh = functional.smooth_l1_loss(deltas, targets.deltas.to(deltas.dtype), reduction="none")
-    localization = (per_anchor_xywh.sum(dim=-1) * counted).sum()
-    matches = positive.sum().clamp(min=1)
-    classification, localization = classification / matches, localization / matches
+    localization = (per_anchor_xywh.sum(dim=-1) * (targets.positive & counted)).sum()
+    matches = targets.positive.sum().clamp(min=1)
+    classification, localization = per_logit.sum() / matches, localization / matches
     total = loss.classification_weight * classification + loss.localization_weight * localization
     return LossParts(total, classification.detach(), localization.detach())
+
+
+def classification_losses(
+    logits: Tensor, deltas: Tensor, targets: Targets, anchors_xyxy: Tensor, loss: CrossEntropy | Focal
+) -> tuple[Tensor, Tensor]:
+    """What adds up to the classification loss before it is divided, and which anchors (B, A) count, as a bool tensor.
+
+    It is (B, A, C) for each logit; or (B, A, 1) where whole anchors are mined, 0 for those that do not count. Arguments
+    as for `detection_loss`, in float32 or better.
+    """
+    is_class = targets.labels[..., None] == torch.arange(logits.shape[-1], device=logits.device)
+    if isinstance(loss, Focal):
+        return sigmoid_focal_loss(logits, is_class, loss.gamma, loss.alpha), torch.ones_like(targets.positive)
+    per_logit = functional.binary_cross_entropy_with_logits(logits, is_class.to(logits.dtype), reduction="none")
+    per_anchor = per_logit.sum(dim=-1)
+    hard = mine_hard_examples(per_anchor.detach(), targets.positive, decode(deltas.detach(), anchors_xyxy), loss)
+    return (per_anchor * hard)[..., None], hard
 
 
 def sigmoid_focal_loss(logits: Tensor, is_class: Tensor, gamma: float, alpha: float) -> Tensor:

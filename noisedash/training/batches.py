@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Batches:
         self._device = device or torch.device("cpu")
         files = data.clean.images.file
         self._row_by_name: IntArray = np.array(sorted(range(len(files)), key=files.__getitem__))
-        self._boxes_unit, self._labels, self._ends = _boxes_by_image(data.clean, data.boxes)
+        self._boxes_unit, self._labels, self._ends, _ = boxes_by_image(data.clean, data.boxes)
 
     def rows_at(self, step: int) -> IntArray:
         """The image rows (B,) of step `step`."""
@@ -134,15 +135,25 @@ def in_order(batch_at: Callable[[int], Batch], first: int, last: int, *, ahead: 
             yield batch
 
 
-def _boxes_by_image(dataset: Dataset, boxes: Boxes) -> tuple[NDArray[np.float64], IntArray, IntArray]:
-    """Boxes (K, 4) in [0, 1] of their image, labels (K,), and (N + 1,) where each image's boxes begin.
+class BoxesByImage(NamedTuple):
+    """K boxes in the order of their images, and within an image of their ids."""
 
-    Left out are crowds, which are never trained on, and boxes that have no area inside the image.
-    """
+    boxes_unit: NDArray[np.float64]
+    """(K, 4) in [0, 1] of their image."""
+    labels: IntArray
+    """(K,)"""
+    ends: IntArray
+    """(N + 1,) where each image's boxes begin."""
+    rows: IntArray
+    """(K,) where each stood."""
+
+
+def boxes_by_image(dataset: Dataset, boxes: Boxes) -> BoxesByImage:
+    """The boxes that can be trained on: no crowds, and none that has no area inside its image."""
     size_wh = np.stack([dataset.images.width, dataset.images.height], axis=1)[boxes.image_index]
     unit = np.clip(boxes.xyxy / np.tile(size_wh, 2), 0, 1)
     usable = ~boxes.crowd & (unit[:, 2] > unit[:, 0]) & (unit[:, 3] > unit[:, 1])
     rows = np.flatnonzero(usable)
     rows = rows[np.lexsort((boxes.box_id[rows], boxes.image_index[rows]))]
     ends = np.searchsorted(boxes.image_index[rows], np.arange(len(dataset.images) + 1))
-    return unit[rows], boxes.class_id[rows], ends
+    return BoxesByImage(unit[rows], boxes.class_id[rows], ends, rows)
