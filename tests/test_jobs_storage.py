@@ -1,6 +1,7 @@
 """Run files in the storage of all machines: what is torn, fails or lies elsewhere."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from uuid import uuid4
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from jobs_tools import a_store, spec, study, wait_until
+from test_jobs_trainer import first_step, register, spec_of, submit, train_in_process
 
 from noisedash.errors import TransferError
 from noisedash.jobs import uploads as uploads_module
 from noisedash.jobs.runfolder import Attempt, queue_log, run_folder
 from noisedash.jobs.storage import CHECKPOINTS, RunStorage, checksummed, finished_attempt, storage_of
 from noisedash.jobs.uploads import insist, share_results, uploads
+from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
 
 RUN = spec(1).id
@@ -220,3 +223,27 @@ class TestOnDemand:
         store.submit_study(study(1))
         assert "NOISEDASH_STORAGE" in queue_log(replace(settings, storage="nosuch://x"), store.job(1))
         assert queue_log(replace(settings, storage=None), store.job(1)) == ""
+
+
+class TestTrainer:
+    def test_another_machine_goes_on_from_the_storage_and_a_third_shows_the_results(
+        self, own_home: Path, tmp_path: Path
+    ) -> None:
+        settings = replace(current_settings(), storage=f"{tmp_path}/shared")
+        store = a_store(own_home)
+        run = spec_of(register(settings), steps=120)
+        submit(store, run)
+        shared = RunStorage(str(settings.storage), run.id)
+        train_in_process(store, settings, should_stop=lambda: shared._checkpoints("attempt-1") != [])
+        assert (store.job(1).state, store.job(1).attempts) == (JobState.QUEUED, 0)
+        shutil.rmtree(settings.runs)
+        second = train_in_process(store, settings)
+        job = store.job(1)
+        assert job.state is JobState.DONE, queue_log(settings, job)
+        assert first_step(second) > 0
+        made = second.predictions.read_bytes()
+        shutil.rmtree(settings.runs)
+        assert finished_attempt(settings, job).predictions.read_bytes() == made
+        assert finished_attempt(settings, job).weights.is_file()
+        assert "Training goes from step" in queue_log(settings, job)
+        assert shared._checkpoints("attempt-*") == []
