@@ -14,10 +14,11 @@ _CHUNK = 1 << 16
 class LossyProxy:
     """Listens on loopback until the block ends; of the commits that pass, a share of `loss` is lost.
 
-    Half of those never reach the server; of the other half the server's answer never reaches the client.
+    Of a share of `answered` of those the server's answer does not reach the client; the others do not reach the server.
     """
 
-    def __init__(self, server_port: int, loss: float, seed: int) -> None:
+    def __init__(self, server_port: int, loss: float, seed: int, answered: float = 0.5) -> None:
+        self._answered = answered
         self._server_port, self._loss, self._rng = server_port, loss, random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ended = threading.Event()
@@ -68,7 +69,7 @@ class LossyProxy:
                 (server if speaker is client else client).sendall(said)
 
     def _lose(self, commit: bytes, server: socket.socket) -> None:
-        if self._rng.random() < 0.5:
+        if self._rng.random() >= self._answered:
             self.commits_lost += 1
             return
         server.sendall(commit)

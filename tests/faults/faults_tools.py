@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from shutil import which
 from uuid import uuid4
 
 import psutil
 from jobs_tools import wait_until
 
+from noisedash.jobs.runfolder import run_folder
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.settings import Settings
@@ -26,6 +28,8 @@ PATIENCE_S = 120.0
 """How long is waited for what is not promised in seconds."""
 _MARK = "NOISEDASH_FAULT_TEST"
 _WORKER = Path(__file__).parent / "faults_worker.py"
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if which("setpriv") else ()
+"""The command before a command that the kernel ends with the test process, should that be killed."""
 _NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -74,7 +78,7 @@ class Farm:
         command = [sys.executable, str(_WORKER), *web, mode, str(slots), str(lease_s), str(pace_s)]
         with (home / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [*(namespace() if sealed else ()), *command],
+                [*DIES_WITH_US, *(namespace() if sealed else ()), *command],
                 env=self.environment(home),
                 stdout=log,
                 stderr=log,
@@ -128,6 +132,12 @@ def wait_for_states(store: Store, state: JobState, count: int) -> None:
     while store.counts()[state] < count:
         assert time.monotonic() < deadline, [(job.id, job.state, job.attempts, job.reason) for job in store.jobs()]
         time.sleep(0.05)
+
+
+def checkpoint_of(settings: Settings, run_id: str, claim: int) -> int:
+    """The step of the checkpoint that a claim's counting trainer left; 0 where it left none."""
+    path = run_folder(settings, run_id).attempt(claim).path / "checkpoint"
+    return int(path.read_text()) if path.exists() else 0
 
 
 @cache

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from faults_audit import Audit
-from faults_tools import PATIENCE_S, Farm, counting_study, times, wait_for_states
+from faults_tools import PATIENCE_S, Farm, checkpoint_of, counting_study, times, wait_for_states
 from jobs_tools import wait_until
 
 from noisedash.jobs.store import Store
@@ -46,7 +46,7 @@ def test_cancelled_on_the_command_line_while_the_worker_is_down(
     """A queued job is cancelled at once; one whose worker was killed when its lease is over: it never runs again."""
     store.submit_study(counting_study(3))
     with farm.worker(slots=1, lease_s=LEASE_S, pace_s=1.0) as worker:
-        wait_for_states(store, JobState.RUNNING, 1)
+        wait_until(lambda: checkpoint_of(settings, store.job(1).run_id, 1) > 0, PATIENCE_S)
         worker.kill()
         worker.wait()
     wait_until(lambda: farm.processes() == [], ENDS_WITH_WORKER_S)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from faults_audit import Audit
-from faults_tools import PATIENCE_S, Farm, counting_study, namespace, times
+from faults_tools import PATIENCE_S, Farm, checkpoint_of, counting_study, namespace, times
 from jobs_tools import wait_until
 from postgres_server import PostgresServer
 
@@ -81,7 +81,7 @@ def kill_at_once(farm: Farm, machine: "subprocess.Popen[bytes]") -> None:
 def check_everything_goes_on(settings: Settings, store: Store, audit: Audit, farm: Farm, study: str) -> None:
     audit.check_intact()
     interrupted = {job.run_id: job.claims for job in store.jobs(study, [JobState.RUNNING])}
-    kept = {run_id: checkpoint(settings, run_id, claim) for run_id, claim in interrupted.items()}
+    kept = {run_id: checkpoint_of(settings, run_id, claim) for run_id, claim in interrupted.items()}
     assert interrupted
     with farm.worker(slots=JOBS, lease_s=LEASE_S):
         ready = farm.ready_at()
@@ -97,13 +97,7 @@ def check_everything_goes_on(settings: Settings, store: Store, audit: Audit, far
 
 
 def all_have_checkpoints(settings: Settings, store: Store, study: str) -> bool:
-    return all(checkpoint(settings, job.run_id, job.claims) > 0 for job in store.jobs(study))
-
-
-def checkpoint(settings: Settings, run_id: str, claim: int) -> int:
-    """The step of the checkpoint that a claim's trainer left; 0 where it left none."""
-    path = run_folder(settings, run_id).attempt(claim).path / "checkpoint"
-    return int(path.read_text()) if path.exists() else 0
+    return all(checkpoint_of(settings, job.run_id, job.claims) > 0 for job in store.jobs(study))
 
 
 def answers(port: int) -> bool:

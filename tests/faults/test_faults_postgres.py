@@ -56,27 +56,35 @@ def test_connections_cut_again_and_again(durable: PostgresServer, own_home: Path
 
 
 def test_commits_and_their_answers_lost(durable: PostgresServer, own_home: Path) -> None:
+    """Of what the worker and its trainers commit, a little; of the submissions, most."""
     url = durable.new_database()
-    with LossyProxy(durable.port, loss=0.05, seed=8) as proxy:
-        through = make_url(url).set(port=proxy.port).render_as_string(hide_password=False)
-        with under_load(own_home, url, through) as (_, submitted):
-            wait_until(submitted, PATIENCE_S)
-            wait_until(lambda: min(proxy.commits_lost, proxy.answers_lost) >= times(10, 3), PATIENCE_S)
+    little = LossyProxy(durable.port, loss=0.05, seed=8)
+    most = LossyProxy(durable.port, loss=0.6, seed=9, answered=0.8)
+    with little, most, under_load(own_home, url, at_port(url, little.port), at_port(url, most.port)) as (_, submitted):
+        wait_until(submitted, PATIENCE_S)
+        wait_until(lambda: min(little.commits_lost, little.answers_lost) >= times(10, 3), PATIENCE_S)
+    assert most.answers_lost > 0
+
+
+def at_port(url: str, port: int) -> str:
+    return make_url(url).set(port=port).render_as_string(hide_password=False)
 
 
 @contextmanager
-def under_load(home: Path, url: str, through: str | None = None) -> Iterator[tuple[Store, Callable[[], bool]]]:
+def under_load(
+    home: Path, url: str, work_url: str | None = None, submit_url: str | None = None
+) -> Iterator[tuple[Store, Callable[[], bool]]]:
     """Studies that are submitted, and a worker that does their jobs; whatever happens in the block, each is done once.
 
-    Gives a store, and whether all is submitted. `through` is another way to the same database, for all but the checks.
+    Gives a store, and whether all is submitted. `work_url` and `submit_url` are other ways to the same database.
     """
-    farm = Farm(Settings(home, through or url))
+    farm = Farm(Settings(home, work_url or url))
     store = Store(url)
     audit = Audit(url)
     try:
         with farm.worker(slots=3, lease_s=LEASE_S, pace_s=0.02), ThreadPoolExecutor(1) as pool:
             wait_until(lambda: len(persistently(store.workers)) == 1, PATIENCE_S)
-            future = pool.submit(submit_all, through or url)
+            future = pool.submit(submit_all, submit_url or url)
             yield store, future.done
             answers = future.result()
             wait_for_states(store, JobState.DONE, STUDIES * JOBS_PER_STUDY)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from faults_audit import Audit
-from faults_tools import PATIENCE_S, Farm, counting_study, times
+from faults_tools import PATIENCE_S, Farm, checkpoint_of, counting_study, times
 from jobs_tools import wait_until
 
+from noisedash.errors import StoreError
 from noisedash.jobs.runfolder import run_folder
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
@@ -38,10 +39,10 @@ def stop_and_continue(
 ) -> None:
     """Stop a supervisor, wait until another has its job, and let it go on while the other's trainer writes."""
     with farm.worker(slots=1, lease_s=LEASE_S, pace_s=0.1) as first:
-        wait_until(lambda: has_checkpoint(settings, store, job_id), PATIENCE_S)
+        wait_until(lambda: checkpoint_of(settings, store.job(job_id).run_id, 1) > 0, PATIENCE_S)
         time.sleep(rng.uniform(0, 0.5))
         stopped = [first.pid, *(process.pid for process in farm.trainers() if trainer_too)]
-        send(stopped, signal.SIGSTOP)
+        stop_between_transactions(settings, stopped)
         with farm.worker(slots=1, lease_s=LEASE_S, pace_s=0.1, home=other):
             wait_until(lambda: store.job(job_id).claims == 2, PATIENCE_S)
             time.sleep(rng.uniform(0, 1.0))
@@ -57,9 +58,19 @@ def second_machine(settings: Settings, home: Path) -> Path:
     return home
 
 
-def has_checkpoint(settings: Settings, store: Store, job_id: int) -> bool:
-    job = store.job(job_id)
-    return (run_folder(settings, job.run_id).attempt(job.claims).path / "checkpoint").exists()
+def stop_between_transactions(settings: Settings, pids: list[int]) -> None:
+    """Stop processes where none of them holds SQLite's one write lock: nobody could take the job until they go on."""
+    store = Store(settings.database_url, busy_timeout_s=0.5)
+    while True:
+        send(pids, signal.SIGSTOP)
+        try:
+            store.forget_worker("nobody")
+        except StoreError:
+            send(pids, signal.SIGCONT)
+            time.sleep(0.1)
+        else:
+            store.close()
+            return
 
 
 def send(pids: list[int], number: signal.Signals) -> None:
