@@ -295,7 +295,11 @@ def test_the_report_adds_up(data: Dataset, recipe: NoiseRecipe) -> None:
     noisy = apply_recipe(data, recipe)
     rows = hits(noisy)
     assert [row.kind for row in rows[:: 1 + len(CLASSES) + 3]] == ["missing", "inaccurate", "wrong_class", "extra"]
-    for kind in {row.kind for row in rows}:
+    countable = int((~data.boxes.crowd).sum())
+    could = {row.kind: row.boxes for row in rows if row.group == "all"}
+    assert could["missing"] == could["extra"] == countable
+    assert could["inaccurate"] == could["wrong_class"] == countable - len(noisy.dropped)
+    for kind in could:
         (everything,) = (row for row in rows if row.kind == kind and row.group == "all")
         for group in ("class", "size"):
             of_group = [row for row in rows if row.kind == kind and row.group == group]
