@@ -1,4 +1,4 @@
-"""Where things are kept: NOISEDASH_HOME (default ./cache), NOISEDASH_DB (default SQLite in the home), NOISEDASH_STORAGE."""
+"""Where things are kept: NOISEDASH_HOME (default ./cache), NOISEDASH_DB (SQLite in the home), NOISEDASH_STORAGE."""
 
 import os
 from dataclasses import dataclass

