@@ -62,7 +62,7 @@ class DontCare:
     """The scores at which an example pulls with less than a share of the strongest pull of its kind.
 
     The strongest pull is the largest |dL/dlogit|; alpha and other weights cancel out, since they scale a kind's pull at
-    every score alike. Cross-entropy has the region of gamma 0: scores above 1 - share for positives, below share for negatives.
+    every score alike. Cross-entropy has the region of gamma 0: positives above 1 - share, negatives below share.
     """
 
     gamma: float

@@ -53,6 +53,7 @@ def attempt(folder: Path) -> Attempt:
     folder.mkdir(parents=True)
     made.predictions.write_bytes(b"predictions")
     made.weights.write_bytes(b"weights")
+    made.probe.write_bytes(b"probe")
     made.log.write_text("one\ntwo\n")
     return made
 
@@ -116,6 +117,8 @@ class TestRunStorage:
         share_results(storage, made, 3)
         assert storage.fetch(other.predictions, 3)
         assert other.predictions.read_bytes() == b"predictions"
+        assert storage.fetch(other.probe, 3)
+        assert other.probe.read_bytes() == b"probe"
         tear(storage, "weights.*")
         assert not storage.fetch(other.weights, 3)
         assert not storage.fetch(other.predictions, 2), "another attempt's"

@@ -45,6 +45,7 @@ from noisedash.jobs.slots import Slot
 from noisedash.jobs.store import Store
 from noisedash.jobs.supervisor import supervise, trainer_command
 from noisedash.jobs.trainer import StoreDesk, insist, run_here
+from noisedash.probe_records import load_probe
 from noisedash.records import JobState, Progress
 from noisedash.settings import Settings, current_settings
 from noisedash.spec import (
@@ -165,6 +166,8 @@ class TestTrainerProcess:
         assert (job.state, job.attempts, job.claims) == (JobState.DONE, 2, 3), queue_log(settings, job)
         assert last.weights.read_bytes() == expected.weights.read_bytes()
         assert store.results([spec.id]) == other_store.results([spec.id])
+        assert last.probe.read_bytes() == expected.probe.read_bytes()
+        assert load_probe(last.probe).steps.tolist() == [0, 20, 40]
         assert not any(has_checkpoint(attempts(claim)) for claim in (1, 2, 3))
         firsts = [first_step(attempts(claim)) for claim in (1, 2, 3)]
         assert firsts[0] == 0 < firsts[1] < firsts[2]

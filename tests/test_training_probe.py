@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from training_toys import CLASSES, toy_dataset, toy_pixels
 from noisedash import probe_records
 from noisedash.boxes import pairwise_iou
 from noisedash.datasets.dataset import Dataset
+from noisedash.detector.build import build_detector
 from noisedash.detector.losses import classification_losses
 from noisedash.detector.matching import match
 from noisedash.detector.network import Detector
@@ -16,8 +18,23 @@ from noisedash.detector.ssd import SsdMobileNet
 from noisedash.focal import focal_gradient, focal_loss
 from noisedash.noise.recipe import INVENTED, Fate, NoisyDataset, apply_recipe
 from noisedash.noise_spec import ExtraNoise, MissingNoise, NoiseRecipe, WrongClassNoise
-from noisedash.probe_records import BINS, EDGES, GROUPS, NEAR_IOU
-from noisedash.spec import CrossEntropy, DataSpec, Focal, Loss, RunSpec, SsdMobileNetV1, TrainingSpec
+from noisedash.probe_records import BINS, EDGES, GROUPS, NEAR_IOU, ProbeRecord
+from noisedash.records import MetricRecord, Progress
+from noisedash.spec import (
+    CrossEntropy,
+    DataSpec,
+    DetectorSpec,
+    Focal,
+    Loss,
+    RetinaNetResNet50,
+    RunSpec,
+    Ssd300Vgg16,
+    SsdLiteMobileNetV3,
+    SsdMobileNetV1,
+    TrainingSpec,
+)
+from noisedash.training.checkpoint import CheckpointFolder
+from noisedash.training.loop import TrainingStoppedError, train
 from noisedash.training.probe import COST_OF_AN_IMAGE, MOST_COST, MOST_IMAGES, Probe, probe_plan
 
 MICRO = SsdMobileNetV1(input_side=96, depth_multiplier=0.25, first_stride=8, repeated_blocks=2)
@@ -35,6 +52,10 @@ def spec_of(loss: Loss, steps: int = 20, batch_size: int = 6) -> RunSpec:
         loss=loss,
         training=TrainingSpec(steps=steps, batch_size=batch_size, seed=3),
     )
+
+
+def probe_of(spec: RunSpec, data: NoisyDataset = NOISY) -> Probe:
+    return Probe(spec, data, PIXELS, lambda record: None)
 
 
 class Table(Detector):
@@ -129,7 +150,7 @@ def pull_by_differences(model: Table, batch, loss: Loss) -> np.ndarray:
 
 @pytest.mark.parametrize("loss", [Focal(gamma=5, classification_weight=3), Focal(gamma=0, alpha=0.5), MINED])
 def test_it_is_what_loops_over_anchors_and_boxes_find(loss: Loss) -> None:
-    model, probe = Table(), Probe(spec_of(loss), NOISY, PIXELS)
+    model, probe = Table(), probe_of(spec_of(loss))
     assert probe.plan.images == 6
     probe.look(model, 0)
     seen = probe.record
@@ -178,7 +199,7 @@ def test_it_is_what_loops_over_anchors_and_boxes_find(loss: Loss) -> None:
 def test_the_pull_of_a_dropped_boxs_anchor_is_the_negatives_closed_form() -> None:
     """The same by the formula, not by differences: gradients of all anchors of an image without boxes."""
     data = apply_recipe(CLEAN, NoiseRecipe(steps=(MissingNoise(rate=1.0),)))
-    model, probe = Table(), Probe(spec_of(Focal(gamma=3)), data, PIXELS)
+    model, probe = Table(), probe_of(spec_of(Focal(gamma=3)), data)
     probe.look(model, 5)
     with torch.no_grad():
         logits = model(probe._batches.batch_at(0).images)[0].numpy()
@@ -197,7 +218,7 @@ def without_boxes() -> Dataset:
 @pytest.mark.parametrize("loss", [Focal(), MINED])
 @pytest.mark.parametrize("data", [apply_recipe(CLEAN, NoiseRecipe()), apply_recipe(without_boxes(), NoiseRecipe())])
 def test_groups_that_nothing_belongs_to_are_empty(data: NoisyDataset, loss: Loss) -> None:
-    probe = Probe(spec_of(loss), data, PIXELS)
+    probe = probe_of(spec_of(loss), data)
     probe.look(SsdMobileNet(MICRO, len(CLASSES)), 0)
     seen, absent = probe.record, [probe_records.DROPPED, probe_records.INVENTED, probe_records.NEAR]
     assert seen.anchors[absent].tolist() == [0, 0, 0]
@@ -214,11 +235,25 @@ def test_the_model_and_all_random_state_stay_as_they_were() -> None:
     modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random_state = torch.random.get_rng_state()
-    Probe(spec_of(Focal()), NOISY, PIXELS).look(model, 0)
+    probe_of(spec_of(Focal())).look(model, 0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert modes == [module.training for module in model.modules()]
     assert all(param.grad is None for param in model.parameters())
     assert torch.equal(random_state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [Ssd300Vgg16(), SsdLiteMobileNetV3(input_side=96), RetinaNetResNet50(input_side=96)],
+    ids=lambda d: d.kind,
+)
+def test_every_detector_is_probed_alike(detector: DetectorSpec) -> None:
+    model = build_detector(detector, len(CLASSES))
+    spec = spec_of(Focal(), batch_size=2).model_copy(update={"detector": detector})
+    probe = probe_of(spec)
+    probe.look(model, 0)
+    assert probe.record.anchors.sum() == 2 * len(model.anchors)
+    assert probe.record.gradient_sum.sum() > 0
 
 
 def test_it_sees_the_network_as_training_does() -> None:
@@ -227,7 +262,7 @@ def test_it_sees_the_network_as_training_does() -> None:
     for name, value in model.state_dict().items():
         if name.endswith("running_mean"):
             value.fill_(100.0)
-    probe, other = Probe(spec_of(Focal()), NOISY, PIXELS), Probe(spec_of(Focal()), NOISY, PIXELS)
+    probe, other = probe_of(spec_of(Focal())), probe_of(spec_of(Focal()))
     probe.look(model.eval(), 0)
     other.look(SsdMobileNet(MICRO, len(CLASSES)).train(), 0)
     np.testing.assert_array_equal(probe.record.histogram, other.record.histogram)
@@ -236,7 +271,7 @@ def test_it_sees_the_network_as_training_does() -> None:
 
 def test_all_batches_of_the_plan_are_looked_at() -> None:
     spec = spec_of(Focal(), steps=2_000, batch_size=3)
-    probe = Probe(spec, NOISY, PIXELS)
+    probe = probe_of(spec)
     assert (probe.plan.batches, probe.plan.images) == (4, 12)
     probe.look(SsdMobileNet(MICRO, len(CLASSES)), 0)
     assert probe.record.anchors.sum() == 12 * 738
@@ -258,13 +293,77 @@ def test_the_plan_keeps_its_budget(steps: int, batch_size: int, images: int) -> 
 
 
 def test_it_looks_once_at_each_step_of_the_plan() -> None:
-    probe = Probe(spec_of(Focal()), NOISY, PIXELS)
+    probe = probe_of(spec_of(Focal()))
     assert [done for done in range(21) if probe.is_due(done)] == list(probe.plan.steps) == [0, 10, 20]
     probe.look(Table(), 10)
     assert not probe.is_due(10)
 
 
+def records_of(folder: Path, spec: RunSpec, **options: object) -> tuple[SsdMobileNet, list[ProbeRecord]]:
+    """Train, each point kept as its file would be."""
+    told: list[ProbeRecord] = []
+    model = train(
+        spec,
+        NOISY,
+        PIXELS,
+        SsdMobileNet(MICRO, len(CLASSES), seed=1),
+        checkpoints=CheckpointFolder(folder),
+        checkpoint_every=3,
+        **{"probed": told.append, "report": lambda progress, metric: None, **options},
+    )
+    return model, told
+
+
+def assert_same_record(first: ProbeRecord, second: ProbeRecord) -> None:
+    for name, values in first.to_arrays().items():
+        np.testing.assert_array_equal(values, second.to_arrays()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("loss", [Focal(), MINED])
+def test_weights_are_the_same_bit_by_bit_with_and_without_the_probe(tmp_path: Path, loss: Loss) -> None:
+    spec = spec_of(loss, steps=5)
+    probed, told = records_of(tmp_path / "probed", spec)
+    assert [record.steps.tolist() for record in told] == [[0], [0, 2], [0, 2, 5]]
+    plain, _ = records_of(tmp_path / "plain", spec, probed=None)
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in probed.state_dict().items())
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 4])
+def test_a_killed_and_resumed_run_ends_with_the_same_probe(tmp_path: Path, killed_at: int) -> None:
+    spec = spec_of(Focal(), steps=5)
+    _, undisturbed = records_of(tmp_path / "undisturbed", spec)
+
+    class KilledError(Exception):
+        """As if the process were gone."""
+
+    def kill(progress: Progress, _metric: MetricRecord | None) -> None:
+        if progress.step == killed_at:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        records_of(tmp_path / "killed", spec, report=kill, clock=itertools.count().__next__)
+    _, told = records_of(tmp_path / "killed", spec)
+    assert_same_record(told[-1], undisturbed[-1])
+
+
+def test_what_a_stopped_run_saw_is_told_anew_when_it_goes_on(tmp_path: Path) -> None:
+    """So that the folder of the attempt that goes on holds it from the start."""
+    spec = spec_of(Focal(), steps=5)
+    with pytest.raises(TrainingStoppedError):
+        records_of(tmp_path, spec, should_stop=lambda: True)
+    _, told = records_of(tmp_path, spec)
+    assert [record.steps.tolist() for record in told] == [[0], [0, 2], [0, 2, 5]]
+
+
+def test_a_checkpoint_of_before_the_probe_is_gone_on_from(tmp_path: Path) -> None:
+    spec = spec_of(Focal(), steps=5)
+    with pytest.raises(TrainingStoppedError):
+        records_of(tmp_path, spec, probed=None, should_stop=lambda: True)
+    _, told = records_of(tmp_path, spec)
+    assert told[-1].steps.tolist() == [2, 5]
+
+
 def test_points_of_other_images_are_not_taken_over() -> None:
-    probe = Probe(spec_of(Focal()), NOISY, PIXELS)
+    probe = probe_of(spec_of(Focal()))
     probe.go_on_from(probe_records.no_points(images=99))
     assert probe.record.images == 6

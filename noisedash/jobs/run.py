@@ -6,6 +6,7 @@ What it needs of the world is a folder to write into and a `Desk` to report to; 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,7 @@ from noisedash.jobs.runfolder import RunFolder
 from noisedash.jobs.storage import storage_of
 from noisedash.jobs.uploads import clear_shared_checkpoints, fetch_newer_checkpoint, share_results, uploads
 from noisedash.noise.recipe import NoisyDataset, apply_recipe
+from noisedash.probe_records import save_probe
 from noisedash.records import MetricRecord, Progress, ResultRecord
 from noisedash.settings import Settings
 from noisedash.spec import Augmentation, RunSpec, TrainingSpec
@@ -86,8 +88,8 @@ def conduct(
     """Train and evaluate the run as its claim number `claim`; its final results, which the desk has too.
 
     A checkpoint is written each `checkpoint_s` seconds, and the newest one of any earlier claim is gone on from.
-    Weights and predictions lie in the claim's folder when the desk takes the results; checkpoints are removed then.
-    Where there is a storage for all machines, checkpoints and results are brought there and come from there, too.
+    Weights, predictions and probe lie in the claim's folder when the desk takes the results; checkpoints are removed
+    then. Where there is a storage for all machines, checkpoints and results are brought there and come from there, too.
     Raises TrainingStoppedError where the desk says so, NoiseDashError, and whatever the desk raises.
     """
     folder.write_spec(spec)
@@ -120,6 +122,7 @@ def conduct(
             saved=saved,
             should_stop=desk.should_stop,
             evaluate=evaluate_on_the_way,
+            probed=partial(save_probe, attempt.probe),
             device=ready.device,
         )
     _tell(desk, Progress("evaluating", steps, steps))

@@ -8,7 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from noisedash.errors import StorageError, TransferError
+from noisedash.errors import TransferError
+from noisedash.files import file_written_aside
 from noisedash.records import JobRecord
 from noisedash.settings import Settings
 from noisedash.spec import RunSpec
@@ -42,6 +43,11 @@ class Attempt:
         """The detections on the test images at the end of training."""
         return self.path / "predictions.npz"
 
+    @property
+    def probe(self) -> Path:
+        """What each group of anchors was scored and pulled, over training."""
+        return self.path / "probe.npz"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -60,14 +66,8 @@ class RunFolder:
 
     def write_spec(self, spec: RunSpec) -> None:
         """Keep the run's spec as spec.json, for people. Raises StorageError."""
-        target = self.path / "spec.json"
-        aside = self.path / f".spec.{os.getpid()}"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with file_written_aside(self.path / "spec.json") as aside:
             aside.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            aside.replace(target)
-        except OSError as error:
-            raise StorageError(f"{target} cannot be written ({error.strerror}): free the disk, then retry.") from error
 
 
 def run_folder(settings: Settings, run_id: str) -> RunFolder:

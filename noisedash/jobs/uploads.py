@@ -36,10 +36,10 @@ def fetch_newer_checkpoint(storage: RunStorage | None, checkpoints: CheckpointFo
 
 
 def share_results(storage: RunStorage | None, attempt: Attempt, claim: int) -> None:
-    """Bring predictions, weights and log of a finished attempt to the storage. Raises TransferError."""
+    """Bring predictions, weights, probe and log of a finished attempt to the storage. Raises TransferError."""
     if storage is None:
         return
-    for path in (attempt.predictions, attempt.weights):
+    for path in (attempt.predictions, attempt.weights, attempt.probe):
         insist(partial(storage.keep, path, claim), INSIST_S)
     insist(partial(storage.keep_log, attempt.log, claim), INSIST_S)
 

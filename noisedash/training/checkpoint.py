@@ -1,4 +1,4 @@
-"""Checkpoints of a run: model, optimiser and step in one safetensors file, written whole or not at all.
+"""Checkpoints of a run: model, optimiser, step and what was probed, in one safetensors file, whole or not at all.
 
 A file is written aside, brought to the disk, and only then gets its name, which carries the start of its SHA-256:
 `step-00001000.3f5b0c….safetensors`. A file that was torn or changed later does not fit its name, and the newest one
@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
 from noisedash.errors import StorageError, WeightsError
+from noisedash.probe_records import ProbeRecord
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +41,26 @@ class Checkpoint:
     """The model's state_dict."""
     optimizer: Mapping[int, Mapping[str, Tensor]]
     """The state of each parameter that has one, by its number in the optimiser."""
+    probe: Mapping[str, Tensor] = field(default_factory=dict)
+    """What was probed up to that step, as `ProbeRecord.to_arrays` gives it; nothing where nothing was."""
 
     @classmethod
-    def of(cls, step: int, run_id: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> "Checkpoint":
+    def of(
+        cls,
+        step: int,
+        run_id: str,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        probe: ProbeRecord | None = None,
+    ) -> "Checkpoint":
         """What model and optimiser hold after `step` steps; it shares their memory."""
         states = optimizer.state_dict()["state"]
         tensors = {
             index: {name: value for name, value in state.items() if value is not None}
             for index, state in states.items()
         }
-        return cls(step, run_id, model.state_dict(), tensors)
+        seen = {} if probe is None else {name: torch.from_numpy(values) for name, values in probe.to_arrays().items()}
+        return cls(step, run_id, model.state_dict(), tensors, seen)
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put the state into a model and a new optimiser of the same spec.
@@ -71,6 +82,13 @@ class Checkpoint:
             for index, state in self.optimizer.items()
         }
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+    @property
+    def probed(self) -> ProbeRecord | None:
+        """What was probed up to that step, None where nothing was."""
+        return (
+            ProbeRecord.of_arrays({name: value.numpy() for name, value in self.probe.items()}) if self.probe else None
+        )
 
 
 class CheckpointFolder:
@@ -152,6 +170,7 @@ def _to_bytes(checkpoint: Checkpoint) -> bytes:
     tensors = {f"model.{name}": value for name, value in checkpoint.model.items()}
     for index, state in checkpoint.optimizer.items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    tensors |= {f"probe.{name}": value for name, value in checkpoint.probe.items()}
     about = json.dumps({"format": 1, "step": checkpoint.step, "run_id": checkpoint.run_id})
     packed = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     return safetensors_torch.save(packed, metadata={"noisedash.checkpoint": about})
@@ -171,13 +190,17 @@ def _read(path: Path) -> Checkpoint | None:
     except SafetensorError:
         return None
     about = json.loads(_metadata(content)["noisedash.checkpoint"])
-    model = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    model, probe = _below("model.", tensors), _below("probe.", tensors)
     optimizer: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, field = name.split(".", 2)
             optimizer.setdefault(int(index), {})[field] = value
-    return Checkpoint(about["step"], about["run_id"], model, optimizer)
+    return Checkpoint(about["step"], about["run_id"], model, optimizer, probe)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -10,8 +10,8 @@ losses and optimiser, and is not reproducible to the bit.
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -23,12 +23,15 @@ from noisedash.detector.matching import match
 from noisedash.detector.network import Detector
 from noisedash.errors import DivergedError
 from noisedash.noise.recipe import NoisyDataset
+from noisedash.probe_records import ProbeRecord
 from noisedash.records import MetricRecord, Progress
 from noisedash.spec import CrossEntropy, Focal, RunSpec
 from noisedash.training.batches import Batch, Batches, in_order
 from noisedash.training.checkpoint import Checkpoint, CheckpointFolder
 from noisedash.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
+from noisedash.training.probe import Probe
 from noisedash.training.progress import LossWatch, Reporter, diverged
+from noisedash.training.undisturbed import undisturbed
 
 CPU = torch.device("cpu")
 GPU_LOOK_EVERY = 50
@@ -52,6 +55,7 @@ def train(
     saved: Callable[[int, Path], None] = lambda _step, _path: None,
     should_stop: Callable[[], bool] = lambda: False,
     evaluate: Callable[[Detector, int], None] | None = None,
+    probed: Callable[[ProbeRecord], None] | None = None,
     device: torch.device = CPU,
     clock: Callable[[], float] = time.monotonic,
 ) -> Detector:
@@ -62,9 +66,10 @@ def train(
     and at the end: where they fall makes no difference to the weights. `saved` is called after each, with its step and
     file. `evaluate` is called after each `spec.evaluation.every` steps, save at the end, with the number of steps done,
     and may put the model into whatever mode: training is not disturbed. A run that goes on from a step of an evaluation
-    evaluates there again, with the same result. `report` is called at the start, after the first step, then about each
-    second, and at the end; what `report` and `saved` raise ends training. `should_stop` is asked after each step.
-    `clock` gives seconds.
+    evaluates there again, with the same result. Where `probed` is given, the run is looked at by its `Probe`, with the
+    same weights in the end, and it is called with all points so far after each. `report` is called at the start, after
+    the first step, then about each second, and at the end; what `report`, `saved` and `probed` raise ends training.
+    `should_stop` is asked after each step. `clock` gives seconds.
 
     Raises TrainingStoppedError where `should_stop` said so, DivergedError where a loss or a weight is not finite (such
     weights never come into a checkpoint), StorageError where a checkpoint cannot be written, DataError where there is
@@ -73,7 +78,8 @@ def train(
     steps = spec.training.steps
     model.to(device).to(memory_format=torch.channels_last).train()
     batches = Batches(data, images, spec.training, spec.detector.input_side, device)
-    run = _Run(spec, model, checkpoints, saved, device)
+    probe = None if probed is None else Probe(spec, data, images, probed, device)
+    run = _Run(spec, model, checkpoints, saved, device, probe)
     first = run.resume()
     reporter = Reporter(report, clock, first, steps, spec.training.batch_size)
 
@@ -83,10 +89,12 @@ def train(
                 evaluate(model, done)
 
     evaluate_at(first)
+    run.look(first)
     saved_at = clock()
     with closing(in_order(batches.batch_at, first, steps, ahead=device.type != "cpu")) as coming:
         for done, batch in enumerate(coming, first + 1):
             run.step(done, batch)
+            run.look(done)
             stopping = should_stop()
             is_step_to_save = done % checkpoint_every == 0 or done == steps or _is_evaluated(spec, done)
             if is_step_to_save or stopping or clock() - saved_at >= checkpoint_every_s:
@@ -120,19 +128,6 @@ def training_step(
     return parts
 
 
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Put back the modes of the model's modules and torch's random state, whatever happens inside."""
-    modes = [(module, module.training) for module in model.modules()]
-    devices = {param.device for param in model.parameters() if param.is_cuda}
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 class _Run:
     """A model with all that changes while it trains."""
 
@@ -143,12 +138,14 @@ class _Run:
         checkpoints: CheckpointFolder,
         saved: Callable[[int, Path], None],
         device: torch.device,
+        probe: Probe | None,
     ) -> None:
         self._spec = spec
         self._model = model
         self._checkpoints = checkpoints
         self._saved = saved
         self._optimizer = build_optimizer(model, spec.optimizer)
+        self._probe = probe
         self._watch = LossWatch(look_every=1 if device.type == "cpu" else GPU_LOOK_EVERY)
 
     def resume(self) -> int:
@@ -157,6 +154,8 @@ class _Run:
         if checkpoint is None:
             return 0
         checkpoint.restore(self._model, self._optimizer)
+        if self._probe is not None and checkpoint.probed is not None:
+            self._probe.go_on_from(checkpoint.probed)
         return checkpoint.step
 
     def step(self, done: int, batch: Batch) -> None:
@@ -165,12 +164,18 @@ class _Run:
         parts = training_step(self._model, batch, self._optimizer, self._spec.loss, self._spec.optimizer.clip_norm)
         self._watch.add(done, learning_rate, parts)
 
+    def look(self, done: int) -> None:
+        """Probe the model where the plan says so."""
+        if self._probe is not None and self._probe.is_due(done):
+            self._probe.look(self._model, done)
+
     def save(self, done: int) -> None:
         self._watch.look()
         for name, value in self._model.state_dict().items():
             if not value.isfinite().all():
                 raise DivergedError(diverged(f"the weights '{name}' were not finite", done, self._learning_rate(done)))
-        path = self._checkpoints.save(Checkpoint.of(done, self._spec.id, self._model, self._optimizer))
+        seen = None if self._probe is None else self._probe.record
+        path = self._checkpoints.save(Checkpoint.of(done, self._spec.id, self._model, self._optimizer, seen))
         self._saved(done, path)
 
     def report(self, done: int, reporter: Reporter) -> None:

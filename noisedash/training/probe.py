@@ -8,6 +8,7 @@ as it does where the loss is trained. Losses are the run's own, hard-example min
 the logits alone: nothing goes back through the network.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,17 +76,23 @@ def probe_plan(training: TrainingSpec, images: int) -> ProbePlan:
 
 
 class Probe:
-    """The probe of one run: `look` at the plan's steps adds a point to `record`.
+    """The probe of one run: `look` at the plan's steps adds a point to `record`, and `tell` is called with it.
 
     The images are drawn by the run's seed alone, so runs that are compared are probed on the same ones; they are those
     that the run would see first. `images` are the decoded images of `data.clean`. Raises DataError where there is none.
     """
 
     def __init__(
-        self, spec: RunSpec, data: NoisyDataset, images: DecodedRows, device: torch.device | None = None
+        self,
+        spec: RunSpec,
+        data: NoisyDataset,
+        images: DecodedRows,
+        tell: Callable[[ProbeRecord], None],
+        device: torch.device | None = None,
     ) -> None:
         self.plan = probe_plan(spec.training, max(1, len(data.clean.images)))
         self.record = probe_records.no_points(self.plan.images)
+        self._tell = tell
         self._loss = spec.loss
         self._device = device or torch.device("cpu")
         as_they_are = Augmentation(horizontal_flip=False, random_crop=False)
@@ -99,6 +106,7 @@ class Probe:
         """Take over what an earlier attempt saw; of other images than these nothing is taken."""
         if record.images == self.plan.images:
             self.record = record
+            self._tell(record)
 
     def is_due(self, done: int) -> bool:
         """Whether to look after so many steps."""
@@ -112,6 +120,7 @@ class Probe:
             for number in range(self.plan.batches):
                 self._tally(model, number, tallies)
         self.record = self.record.and_then(tallies.to_record(self.plan.images, done))
+        self._tell(self.record)
 
     def _tally(self, model: Detector, number: int, tallies: "Tallies") -> None:
         batch = self._batches.batch_at(number)
