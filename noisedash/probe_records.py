@@ -12,7 +12,6 @@ Its score is that of the box's class where it stands for a box (annotated, dropp
 the classes. Losses and gradients are those of all its classes.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,8 +21,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from noisedash.datasets.files import storage_error
 from noisedash.errors import DataError
+from noisedash.files import file_written_aside
 from noisedash.focal import Interval, dont_care, score_to_logit
 
 FloatArray = NDArray[np.float64]
@@ -168,16 +167,9 @@ def rest(record: ProbeRecord, group: int, gamma: float, share: float) -> Rest:
 
 def save_probe(path: Path, record: ProbeRecord) -> None:
     """Write the record, aside and renamed, so that `path` is whole or not there. Raises StorageError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     arrays: dict[str, Any] = record.to_arrays()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise storage_error(error, path) from error
+    with file_written_aside(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def load_probe(path: Path) -> ProbeRecord:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import struct
@@ -10,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
-from noisedash.errors import NotFoundError, SpecError, StorageError, WeightsError
+from noisedash.errors import NotFoundError, SpecError, WeightsError
+from noisedash.files import file_written_aside
 from noisedash.settings import Settings
 from noisedash.spec import DetectorSpec, Frozen, parse
 
@@ -184,19 +183,5 @@ def _tensors(header: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Written aside and renamed, so that no reader meets half a file."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=target.parent, prefix=".adding-", delete=False) as aside:
-            try:
-                with source.open("rb") as file:
-                    shutil.copyfileobj(file, aside)
-                aside.flush()
-                os.fsync(aside.fileno())
-                Path(aside.name).chmod(0o644)
-                Path(aside.name).replace(target)
-            except BaseException:
-                Path(aside.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise StorageError(f"The weights cannot be written to {target}: {error.strerror}.") from error
+    with file_written_aside(target) as aside:
+        shutil.copyfile(source, aside)

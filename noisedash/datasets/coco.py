@@ -16,10 +16,10 @@ import numpy as np
 from noisedash.boxes import FloatArray, xyxy_to_xywh
 from noisedash.datasets.checks import Severity
 from noisedash.datasets.dataset import Boxes, Dataset, IntArray
-from noisedash.datasets.files import written_aside
 from noisedash.datasets.raw import Corners, RawDataset, RawImage, is_below
 from noisedash.datasets.references import ImageReferences, refer_to_image
 from noisedash.errors import DataError
+from noisedash.files import written_aside
 
 HEAD_BYTES = 1 << 20
 KEYS = (b'"images"', b'"annotations"', b'"categories"')

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from noisedash.datasets.dataset import Boxes, Dataset, Images
-from noisedash.datasets.files import write_synced
 from noisedash.errors import DataError
+from noisedash.files import write_synced
 
 BOX_COLUMNS = ("box_id", "image_index", "class_id", "xyxy", "crowd", "difficult", "truncated")
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from noisedash.datasets.dataset import Dataset, IntArray
 from noisedash.datasets.decode import Progress, RgbImage, damaged_image, decode, read_image_file
-from noisedash.datasets.files import exclusive, remove_asides, written_aside
 from noisedash.errors import DataError, StorageError
+from noisedash.files import exclusive, remove_asides, written_aside
 
 FORMAT = 1
 DATA, INDEX = "data.bin", "index.npz"

@@ -18,10 +18,10 @@ from noisedash.datasets.checks import Problem, Report, Severity, count_problems,
 from noisedash.datasets.columns import load_columns, save_columns
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.decode import Progress
-from noisedash.datasets.files import ASIDE, exclusive, remove_asides, storage_error, write_synced, written_aside
 from noisedash.datasets.formats import read
 from noisedash.datasets.validate import validate
 from noisedash.errors import DataError, NotFoundError
+from noisedash.files import ASIDE, exclusive, remove_asides, storage_error, write_synced, written_aside
 from noisedash.settings import Settings
 
 BUILTIN = {"indoor": (2213, 0)}

@@ -13,11 +13,11 @@ from defusedxml.ElementTree import fromstring
 
 from noisedash.datasets.checks import Severity
 from noisedash.datasets.dataset import Boxes, Dataset, rows_by_image
-from noisedash.datasets.files import written_aside
 from noisedash.datasets.raw import IMAGE_SUFFIXES, RawDataset, RawImage, is_below
 from noisedash.datasets.references import ImageReferences, refer_to_image
 from noisedash.datasets.voc_xml import AnnotatedObject, FirstPixel, Sheet, read_sheet, sheet_text
 from noisedash.errors import DataError
+from noisedash.files import written_aside
 
 LISTS = Path("ImageSets") / "Main"
 PARTS = ("train", "val", "test")

@@ -1,18 +1,18 @@
 """Weights files of the detector: written, read, and put into a network that may be another."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from noisedash.detector.build import build_detector
 from noisedash.detector.network import Detector
-from noisedash.errors import StorageError, WeightsError
+from noisedash.errors import WeightsError
+from noisedash.files import file_written_aside
 from noisedash.spec import FromWeights, InitialWeights, detector_label
 from noisedash.weights import WeightsInfo, WeightsRegistry, read_info
 
@@ -51,20 +51,10 @@ def save_weights(path: Path, model: Detector, classes: Sequence[str], source: st
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], info: WeightsInfo) -> None:
-    """Write named tensors with what they are; equal content gives equal bytes."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, aside, metadata=info.to_metadata())
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.chmod(0o644)
-        aside.replace(path)
-    except (OSError, SafetensorError) as error:
-        if aside.is_file():
-            aside.unlink()
-        raise StorageError(f"The weights cannot be written to {path}: {error}.") from error
+    """Write named tensors with what they are; equal content gives equal bytes. Raises StorageError."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with file_written_aside(path) as aside, aside.open("wb") as file:
+        file.write(save(contiguous, metadata=info.to_metadata()))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:

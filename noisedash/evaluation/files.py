@@ -1,35 +1,25 @@
 """Predictions as one compressed .npz file."""
 
-import os
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from noisedash.datasets.files import storage_error
 from noisedash.errors import DataError
 from noisedash.evaluation.records import Predictions
+from noisedash.files import file_written_aside
 
 
 def save_predictions(path: Path, predictions: Predictions) -> None:
     """Write the predictions, aside and renamed, so that `path` is whole or not there. Raises StorageError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            np.savez_compressed(
-                file,
-                image_index=predictions.image_index.astype(np.int32),
-                class_id=predictions.class_id.astype(np.int32),
-                score=predictions.score,
-                xyxy=predictions.xyxy,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise storage_error(error, path) from error
+    with file_written_aside(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            image_index=predictions.image_index.astype(np.int32),
+            class_id=predictions.class_id.astype(np.int32),
+            score=predictions.score,
+            xyxy=predictions.xyxy,
+        )
 
 
 def load_predictions(path: Path) -> Predictions:

@@ -8,7 +8,6 @@ own attempt only, so that one that should be dead can spoil nothing.
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from noisedash.errors import TransferError
+from noisedash.files import file_written_aside
 from noisedash.jobs.runfolder import Attempt, newest_attempt, run_folder
 from noisedash.records import JobRecord
 from noisedash.settings import Settings
@@ -71,7 +71,9 @@ class RunStorage:
             self._files.invalidate_cache()
             if not self._files.exists(there):
                 return False
-            _write_aside(path, self._files.cat_file(there))
+            content = self._files.cat_file(there)
+        with file_written_aside(path) as aside:
+            aside.write_bytes(content)
         return True
 
     def fetch_checkpoint(self, into: Path, newer_than: int) -> int | None:
@@ -112,8 +114,8 @@ class RunStorage:
         if there.split(".")[-2] != _checksum(content):
             logger.warning("%s in %s is torn or damaged and passed over.", there, self._url)
             return False
-        with self._transfer():
-            _write_aside(path, content)
+        with file_written_aside(path) as aside:
+            aside.write_bytes(content)
         return True
 
     def _checkpoints(self, attempt: str) -> list[str]:
@@ -211,16 +213,6 @@ def _without_secrets(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _checksum(content: bytes) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from noisedash import __version__
 from noisedash.datasets.coco import write_coco
-from noisedash.datasets.files import write_synced, written_aside
 from noisedash.datasets.references import ImageReferences
 from noisedash.datasets.voc import write_voc
+from noisedash.files import write_synced, written_aside
 from noisedash.noise.recipe import (
     CROWD_IN_WORDS,
     FATE_IN_WORDS,

@@ -14,10 +14,10 @@ from threading import Event, Lock
 import numpy as np
 
 from noisedash.datasets.dataset import Boxes, Dataset, Images, IntArray, stable_box_ids
-from noisedash.datasets.files import storage_error
 from noisedash.datasets.indoor.finish import IMAGE_WH
 from noisedash.datasets.indoor.placing import LABELLED
 from noisedash.errors import SpecError, StorageError
+from noisedash.files import storage_error
 
 CLASSES = tuple(LABELLED)
 MOST_IMAGES = 1_000_000

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from noisedash.datasets.files import ASIDE
+from noisedash.files import ASIDE
 from noisedash.jobs.doctor.findings import Finding, ok, warning
 from noisedash.settings import Settings
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from noisedash.errors import StorageError
@@ -35,6 +35,29 @@ def written_aside(folder: Path) -> Iterator[Path]:
         raise storage_error(error, folder) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def file_written_aside(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it is brought to the disk and takes the name when the block ends well.
+
+    `path` is thus whole or as it was, also after a power cut. Raises StorageError where the disk refuses.
+    """
+    aside = path.with_name(f".{path.name}{ASIDE}{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        _sync(aside)
+        aside.chmod(0o644)
+        aside.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise storage_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def remove_asides(folder: Path) -> None:
@@ -73,8 +96,9 @@ def storage_error(error: OSError, where: Path) -> StorageError:
     return StorageError(f"{where} cannot be written ({error.strerror or error}): check the disk, then try again.")
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
