@@ -22,10 +22,14 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 tests: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest tests/faults
 
+# Speed is measured alone; the other tests mostly wait, so three run at a time.
+CLAIMS := tests/faults/test_faults_claims.py
 test-faults: $(VENV)/installed-test
-	NOISEDASH_FAULTS=full $(BIN)/python -m pytest tests/faults
+	NOISEDASH_FAULTS=full $(BIN)/python -m pytest $(CLAIMS)
+	NOISEDASH_FAULTS=full $(BIN)/python -m pytest --numprocesses 3 tests/faults --ignore $(CLAIMS)
 
 bench: $(VENV)/installed
 	$(BIN)/noisedash bench train

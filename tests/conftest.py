@@ -1,6 +1,7 @@
 """For all tests: a home of their own, one thread for torch, and whether the real data of ../shared is at hand."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NOISEDASH_HOME", str(home))
     monkeypatch.delenv("NOISEDASH_DB", raising=False)
     return home
+
+
+@pytest.fixture(autouse=True)
+def own_main() -> Iterator[None]:
+    """Put `__main__` back, for which Streamlit's AppTest puts its script: processes that are spawned run it again."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")

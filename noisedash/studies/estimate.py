@@ -112,6 +112,7 @@ def images_per_s(
 def formula_images_per_s(detector: DetectorSpec, threads: int) -> float:
     """Training images a second on a CPU such as that of the fit.
 
+    >>> from noisedash.spec import SsdMobileNetV1
     >>> round(formula_images_per_s(SsdMobileNetV1(), threads=2), 1)
     11.5
     """
