@@ -294,6 +294,16 @@ class TestTask:
         assert train_here(order(settings, 1, trainer=("/nowhere",)), None).ending is Ending.UNFIT
         assert (store.job(1).state, store.job(1).attempts) == (JobState.QUEUED, 0)
 
+    def test_a_node_whose_disk_is_full_is_left_alone_and_spends_no_attempt(
+        self, store: Store, settings: Settings
+    ) -> None:
+        store.submit_study(study(1))
+        full = (*order(settings, 1).trainer[:-1], "full")
+        outcome = train_here(order(settings, 1, trainer=full), None)
+        assert (outcome.ending, "cannot be written" in outcome.reason) == (Ending.UNFIT, True)
+        assert (store.job(1).state, store.job(1).attempts) == (JobState.QUEUED, 0)
+        assert store.job(1).reason == "The disk of nowhere is full."
+
     def test_the_nodes_own_home_comes_first(
         self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

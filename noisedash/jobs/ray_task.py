@@ -104,12 +104,12 @@ def _train(
     store: Store, claim: Claim, settings: Settings, slot: Slot, order: Order, stopped: Callable[[], bool]
 ) -> Outcome:
     try:
-        supervise(store, claim, settings, slot, command=_command(order), should_stop=stopped)
+        written = supervise(store, claim, settings, slot, command=_command(order), should_stop=stopped)
     except OSError as error:
         return _unfit(f"No trainer can be started on {socket.gethostname()}: {error}.")
     finally:
         keep_log(settings, claim.run_id, claim.token)
-    return Outcome(Ending.TRAINED)
+    return Outcome(Ending.TRAINED) if written else _unfit(f"Its files cannot be written on {socket.gethostname()}.")
 
 
 def _command(order: Order) -> Command:

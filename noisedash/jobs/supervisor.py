@@ -204,10 +204,10 @@ def supervise(
     command: Command = trainer_command,
     should_stop: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
+) -> bool:
     """Train the claimed job to its end in a process of its own. Call it from the main thread.
 
-    When `should_stop` turns true the trainer is ended and the job given back. Raises OSError where the trainer cannot
+    False where its files could not be written, so that no other should be started here for a while. When `should_stop` turns true the trainer is ended and the job given back. Raises OSError where the trainer cannot
     be started; the job is given back then, too.
     """
     try:
@@ -219,3 +219,4 @@ def supervise(
         if should_stop():
             supervision.end("It was interrupted: the worker stopped.")
         sleep(POLL_S)
+    return not supervision.lacked_storage
