@@ -207,8 +207,9 @@ def supervise(
 ) -> bool:
     """Train the claimed job to its end in a process of its own. Call it from the main thread.
 
-    False where its files could not be written, so that no other should be started here for a while. When `should_stop` turns true the trainer is ended and the job given back. Raises OSError where the trainer cannot
-    be started; the job is given back then, too.
+    False where its files could not be written, so that no other should be started here for a while. When `should_stop`
+    turns true the trainer is ended and the job given back. Raises OSError where the trainer cannot be started; the job
+    is given back then, too.
     """
     try:
         supervision = Supervision.start(store, claim, settings, slot, command=command)
