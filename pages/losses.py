@@ -4,4 +4,6 @@ from noisedash.ui import losses
 from noisedash.ui.layout import heading
 
 heading("Losses", "Why a large γ lets an unlabelled object rest: what each loss charges, and how hard it pulls.")
-losses.render(losses.controls())
+chosen = losses.controls()
+losses.render(chosen)
+losses.render_measured(chosen.share)

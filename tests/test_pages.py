@@ -10,18 +10,23 @@ import demo_store
 import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
+from test_figures_probe import drawn
 
 from noisedash.datasets.splits import default_split
 from noisedash.datasets.voc import write_voc
 from noisedash.errors import StoreError
 from noisedash.jobs.protocol import WorkerKind
+from noisedash.jobs.runfolder import newest_attempt
 from noisedash.jobs.store import Store
+from noisedash.probe_records import save_probe
 from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
 from noisedash.spec import FromScratch, FromWeights
 from noisedash.studies.recipes import RECIPES, build_study
 from noisedash.ui import noise_controls
+from noisedash.ui.probe import rest_in_words
 from noisedash.ui.services import dataset, weights
+from noisedash.ui.text import run_label
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("overview", "launch", "queue", "results", "noise", "losses")
@@ -83,7 +88,7 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(name: str, tmp_path: Path
     monkeypatch.setenv("NOISEDASH_DB", f"sqlite:///{tmp_path}/file/noisedash.db")
     app = open_page(name)
     assert not app.exception
-    assert len(app.error) == (name not in ("noise", "losses"))
+    assert len(app.error) == (name != "noise")
 
 
 def test_a_database_of_nonsense_is_one_sentence(own_home: Path) -> None:
@@ -423,3 +428,48 @@ def test_web_process_never_imports_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+# The probe
+
+
+def probed(store: Store, study: str, run: int) -> str:
+    """Give a run a probe in its newest attempt's folder; how the page names it."""
+    job = store.jobs(study)[run]
+    save_probe(newest_attempt(current_settings(), job).probe, drawn())
+    return f"Job {job.id}: {run_label(job)} on {job.dataset_name}"
+
+
+def test_without_a_probed_run_the_pages_say_so(filled: Store) -> None:
+    assert "No run has been probed yet" in said(open_page("losses"))
+    assert "has not been probed" in said(open_page("results", studies="demo", view="Probe"))
+
+
+@pytest.mark.parametrize("page", ["losses", "results"])
+def test_a_probed_run_is_shown_with_its_number(page: str, filled: Store) -> None:
+    label = probed(filled, "demo", 20)
+    app = open_page(page, studies="demo", view="Probe", run=label)
+    assert not app.exception
+    assert not [error.value for error in app.error if "probe" in error.value]
+    job = filled.jobs("demo")[20]
+    expected = rest_in_words(drawn(), job.spec.loss, 0.05)
+    assert expected.as_objects in [metric.value for metric in app.metric]
+    assert expected.sentence in said(app)
+
+
+def test_a_damaged_probe_is_one_sentence(filled: Store) -> None:
+    label = probed(filled, "demo", 20)
+    newest_attempt(current_settings(), filled.jobs("demo")[20]).probe.write_bytes(b"nonsense")
+    app = open_page("losses", run=label)
+    assert not app.exception
+    assert ["train the run again" in error.value for error in app.error] == [True]
+
+
+def test_the_job_card_shows_the_probe_when_asked(filled: Store) -> None:
+    probed(filled, "demo", 20)
+    job = filled.jobs("demo")[20]
+    app = open_page("queue", study="demo", job=str(job.id))
+    assert not app.metric
+    app.toggle(key=f"probe-{job.id}").set_value(True).run()
+    assert not app.exception
+    assert len(app.metric) == 4

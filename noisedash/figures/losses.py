@@ -14,8 +14,8 @@ Quantity = Literal["loss", "gradient"]
 POSITIVE = LineStyle(KEPT, "solid", "circle")
 NEGATIVE = LineStyle(DROPPED, "dash", "square")
 
-_Y_TITLE = {"loss": "loss", "gradient": "pull  |∂L/∂logit|"}
-_SCORES = np.concatenate(
+QUANTITY_TITLES = {"loss": "loss", "gradient": "pull  |∂L/∂logit|"}
+SCORES = np.concatenate(
     [np.geomspace(1e-3, 0.05, 30), np.linspace(0.05, 0.95, 121)[1:-1], 1 - np.geomspace(0.05, 1e-3, 30)]
 )
 _CLIPPED_BELOW = 0.02
@@ -27,7 +27,7 @@ def loss_over_score(gammas: Sequence[float], alpha: float, quantity: Quantity, h
 
     `alpha` weighs the focal losses; cross-entropy has weight 1. The `highlighted` gamma is drawn thick.
     """
-    figure = new_figure("score of the true class", _Y_TITLE[quantity])
+    figure = new_figure("score of the true class", QUANTITY_TITLES[quantity])
     figure.add_trace(_curve(quantity, True, 0.0, 1.0, replace(loss_style("ce", 0.0), dash="dash"), "CE", width=2.5))
     for gamma in gammas:
         # Ten dashed curves are unreadable; order, legend and the thick line tell these apart beside their colour.
@@ -46,7 +46,7 @@ def positives_and_negatives(gamma: float, alpha: float, quantity: Quantity, regi
     Bars below the axis mark the scores at which a kind pulls with less than the region's share of its strongest
     pull; the background is shaded where neither kind pulls.
     """
-    figure = new_figure("score of the class", _Y_TITLE[quantity])
+    figure = new_figure("score of the class", QUANTITY_TITLES[quantity])
     curves = (
         _curve(quantity, True, gamma, alpha, POSITIVE, "positive: annotated", width=3),
         _curve(quantity, False, gamma, 1 - alpha, NEGATIVE, "negative: background or dropped", width=3),
@@ -65,20 +65,24 @@ def positives_and_negatives(gamma: float, alpha: float, quantity: Quantity, regi
 def _curve(
     quantity: Quantity, positive: bool, gamma: float, weight: float, style: LineStyle, name: str, width: float
 ) -> go.Scatter:
-    logits = score_to_logit(_SCORES)
-    values = (
-        focal_loss(logits, positive, gamma, weight)
-        if quantity == "loss"
-        else np.abs(focal_gradient(logits, positive, gamma, weight))
-    )
     return go.Scatter(
-        x=_SCORES.round(5),
-        y=_significant(values),
+        x=SCORES.round(5),
+        y=curve_values(quantity, positive, gamma, weight),
         name=name,
         mode="lines",
         line={"color": style.color, "dash": style.dash, "width": width},
         hovertemplate=f"{name}<br>score %{{x:.3f}}<br>{quantity} %{{y:.4g}}<extra></extra>",
     )
+
+
+def curve_values(
+    quantity: Quantity, positive: bool, gamma: float, weight: float, scores: FloatArray = SCORES
+) -> FloatArray:
+    """The loss or |dL/dlogit| at each score, with more decimals than a screen shows, and few for a small page."""
+    logits = score_to_logit(scores)
+    if quantity == "loss":
+        return np.asarray(focal_loss(logits, positive, gamma, weight).round(6))
+    return np.asarray(np.abs(focal_gradient(logits, positive, gamma, weight)).round(6))
 
 
 def _bars(intervals: Sequence[Interval], style: LineStyle, name: str, height: float) -> list[go.Scatter]:
@@ -109,10 +113,5 @@ def _shade(figure: go.Figure, band: Interval, share: float) -> None:
 
 def _top(curve: go.Scatter) -> float:
     """The largest value of a curve over the scores that are not clipped."""
-    inside = (_SCORES >= _CLIPPED_BELOW) & (_SCORES <= 1 - _CLIPPED_BELOW)
+    inside = (SCORES >= _CLIPPED_BELOW) & (SCORES <= 1 - _CLIPPED_BELOW)
     return float(np.asarray(curve.y)[inside].max())
-
-
-def _significant(values: FloatArray) -> FloatArray:
-    """Five decimals are more than a screen shows, and keep the page small."""
-    return np.asarray(values.round(6))

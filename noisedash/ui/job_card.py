@@ -13,6 +13,7 @@ from noisedash.jobs.wishes import WAITING
 from noisedash.records import JobRecord, JobState, Wanted
 from noisedash.settings import current_settings
 from noisedash.studies.overrides import read_lines
+from noisedash.ui import probe
 from noisedash.ui.layout import one_sentence_errors
 from noisedash.ui.progress import job_in_words
 from noisedash.ui.text import run_label
@@ -43,6 +44,8 @@ def show(store: Store, job: JobRecord) -> None:
         if job.state is not JobState.DONE:
             _show_order(store, job)
         _show_clone(store, job)
+        if probe.is_probed(job) and st.toggle("Show what its anchors learn (the probe)", key=f"probe-{job.id}"):
+            probe.show(job, f"probe-{job.id}")
         log = queue_log(current_settings(), job, LOG_LINES)
         if log:
             with st.container(height=280, autoscroll=True):

@@ -1,4 +1,4 @@
-"""The Losses page: sliders, four figures, and the don't-care region in words and numbers."""
+"""The Losses page: sliders, four figures, the don't-care region in words and numbers, and a run measured against it."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from noisedash.figures.losses import loss_over_score, positives_and_negatives
-from noisedash.focal import DontCare, Interval, dont_care, smallest_gamma_with_band
-from noisedash.ui.layout import chart
+from noisedash.focal import SHARE, DontCare, Interval, dont_care, smallest_gamma_with_band
+from noisedash.ui import probe
+from noisedash.ui.layout import chart, one_sentence_errors
+from noisedash.ui.services import store
 
+NEWEST_RUNS = 300
 PAPER_GAMMAS = tuple(float(gamma) for gamma in range(9))
 
 
@@ -31,7 +34,7 @@ def controls() -> LossControls:
             "“Don't care”: share of the strongest pull",
             1,
             50,
-            10,
+            round(100 * SHARE),
             format="%d %%",
             key="share",
             bind="query-params",
@@ -76,6 +79,23 @@ def render(chosen: LossControls) -> None:
         "strongest pull of the same kind at the same γ, so α and other weights cancel out. A large γ shrinks all "
         "pulls: resting in the band means *not being driven to background*, not that the label has no influence."
     )
+
+
+def render_measured(share: float) -> None:
+    """Choose a run and see where its anchors rest."""
+    st.subheader("Measured: where a run's anchors rest (Figure 6 again)", anchor=False)
+    st.markdown(
+        "The paper supposes that at high γ the objects without a label rest in the don't-care region. Every run is "
+        "probed while it trains, so this can be looked up."
+    )
+    with one_sentence_errors():
+        jobs = store().jobs(limit=NEWEST_RUNS, newest_first=True)
+        if not any(probe.is_probed(job) for job in jobs):
+            st.info("No run has been probed yet: launch a study, and choose one of its runs here.")
+            return
+        job = probe.choose_run(jobs, "run", "Choose a run to lay its anchors over the curves")
+        if job is not None:
+            probe.show(job, "measured", share)
 
 
 def region_in_words(region: DontCare, alpha: float) -> str:

@@ -13,7 +13,7 @@ from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Spread
 from noisedash.jobs.store import Store
 from noisedash.records import StudyRecord
 from noisedash.studies.summary import to_csv
-from noisedash.ui import results
+from noisedash.ui import probe, results
 from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
 from noisedash.ui.progress import share_done
 from noisedash.ui.results import Found
@@ -24,7 +24,7 @@ TICK_S = 3.0
 MOST_CLASSES = 6
 MOST_RUNS = 8
 _NO_PAPER = "none"
-_TABS = ("Over noise", "Over γ", "By class", "Table", "Training")
+_TABS = ("Over noise", "Over γ", "By class", "Table", "Training", "Probe")
 _SPREADS: dict[Spread, str] = {"sd": "± 1 sd", "range": "lowest to highest"}
 _MEASURES = {"mAP": MAP, "points lost": POINTS_LOST}
 
@@ -124,6 +124,7 @@ def _tabs(store: Store, found: Found, view: View) -> None:
         lambda: _by_class(found, view),
         lambda: _table(found),
         lambda: _training(store, found),
+        lambda: probe.render(found.jobs),
     )
     for tab, body in zip(st.tabs(_TABS, key="view", bind="query-params"), bodies, strict=True):
         if tab.open:
