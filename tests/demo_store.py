@@ -8,9 +8,13 @@ import numpy as np
 from noisedash.datasets import indoor
 from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.registry import DatasetRegistry
+from noisedash.datasets.splits import split
+from noisedash.evaluation.files import save_predictions
+from noisedash.evaluation.records import Predictions
 from noisedash.jobs.protocol import Claim
+from noisedash.jobs.runfolder import newest_attempt
 from noisedash.jobs.store import Store
-from noisedash.records import MetricRecord, Progress, ResultRecord
+from noisedash.records import JobRecord, MetricRecord, Progress, ResultRecord
 from noisedash.settings import Settings
 from noisedash.spec import DataSpec, Focal, FromScratch, RunSpec
 from noisedash.studies.quick import NOTE, quick
@@ -53,6 +57,28 @@ def results_of(claim: Claim, classes: tuple[str, ...]) -> list[ResultRecord]:
         per_class[classes[-1]] = None
         records.append(ResultRecord(claim.run_id, claim.spec.training.steps, True, threshold, mean, per_class))
     return records
+
+
+def detect(settings: Settings, dataset: Dataset, job: JobRecord) -> None:
+    """Keep predictions of a done job: most boxes of its test images, shaken, some under a wrong class, and strays."""
+    test, rng = split(dataset, job.spec.data.split).test, np.random.default_rng(job.id)
+    boxes = test.boxes
+    found = np.flatnonzero(rng.random(len(boxes)) < 0.8)
+    shaken = boxes.xyxy[found] + rng.normal(0, 6, (len(found), 4))
+    wrong = rng.random(len(found)) < 0.1
+    stray = boxes.xyxy + rng.normal(0, 60, boxes.xyxy.shape)
+    corners = np.concatenate([shaken, stray])
+    predictions = Predictions(
+        image_index=np.concatenate([boxes.image_index[found], boxes.image_index]),
+        class_id=np.concatenate([(boxes.class_id[found] + wrong) % len(test.classes), boxes.class_id]),
+        score=np.concatenate([rng.uniform(0.2, 1, len(found)), rng.uniform(0.01, 0.6, len(stray))]).astype(np.float32),
+        xyxy=np.concatenate(
+            [np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:]) + 1], axis=1
+        ).astype(np.float32),
+    )
+    path = newest_attempt(settings, job).predictions
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_predictions(path, predictions)
 
 
 def train(store: Store, claim: Claim, until: int) -> None:

@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from noisedash.cli import bench, cluster, data, database, doctor, noise, queue, services, study, weights
+from noisedash.cli import (
+    bench,
+    cluster,
+    data,
+    database,
+    doctor,
+    evaluate,
+    noise,
+    queue,
+    results,
+    services,
+    study,
+    weights,
+)
 from noisedash.errors import NoiseDashError
 
 app = typer.Typer(
@@ -19,8 +32,10 @@ app.command("worker")(services.worker)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(noise.app, name="noise")
+study.app.command("results")(results.results)
 app.add_typer(study.app, name="study")
 app.command("run")(study.run)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(queue.app, name="queue")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(database.app, name="db")

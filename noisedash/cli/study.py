@@ -1,6 +1,5 @@
-"""`noisedash study`: recipes, studies and their results. `noisedash run`: one run here, in the foreground."""
+"""`noisedash study`: recipes and studies. `noisedash run`: one run here, in the foreground."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from noisedash.studies.files import load_run_file, load_study_file
 from noisedash.studies.overrides import read_lines
 from noisedash.studies.recipes import RECIPES, Recipe, build_study, recipe
 from noisedash.studies.study import Study
-from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
 
 app = typer.Typer(no_args_is_help=True, help="Studies: recipes, submit, pause, cancel, wait, results.")
 
@@ -163,48 +161,6 @@ def wait(
         time.sleep(WAIT_S)
     if counts[JobState.FAILED] or counts[JobState.CANCELLED]:
         raise NoiseDashError(f"Study {study_name} ended with {told}: `noisedash queue list --study {study_name}`.")
-
-
-@app.command("results")
-def results(
-    study_name: StudyName,
-    per_class: Annotated[bool, typer.Option(help="A row for each class too.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write every run's results to this CSV file.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print mAP at each score threshold over losses and missing rates, with mean and spread over seeds."""
-    store = open_store()
-    study = store.study(study_name)
-    specs = {job.run_id: job.spec for job in store.jobs(study_name)}
-    rows = summarise(specs, store.results(study.run_ids, final_only=True))
-    if csv is not None:
-        write_csv(csv, to_csv(rows))
-    table = aggregate(rows if per_class else rows[rows["class_name"] == MEAN])
-    if as_json:
-        say_json(json.loads(table.to_json(orient="records")))
-        return
-    if table.empty:
-        say(f"No run of {study_name} has finished yet: {told_counts(store.counts(study_name))}.")
-        return
-    say(f"{study.title}\n{study.note}\n")
-    told = {
-        "loss": "loss",
-        "settings": "settings",
-        "missing_rate": "missing",
-        "class_name": "class",
-        "threshold": "score ≥",
-    }
-    told |= {"mean": "mAP", "sd": "sd", "n": "seeds", "drop_mean": "drop (points)"}
-    columns = [column for column in told if table[column].astype(str).str.len().any()]
-    say_table([told[column] for column in columns], table[columns].itertuples(index=False))
-
-
-def write_csv(path: Path, text: str) -> None:
-    """Write a CSV file. Raises NoiseDashError with the system's reason."""
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise NoiseDashError(f"Cannot write {path}: {error.strerror}; choose another place with --csv.") from None
 
 
 def run(

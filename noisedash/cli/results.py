@@ -1,0 +1,146 @@
+"""`noisedash study results`: what a study's runs say together."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+
+from noisedash.cli.output import AsJson, say, say_json, say_table
+from noisedash.cli.places import open_store
+from noisedash.errors import NoiseDashError
+from noisedash.studies import robustness
+from noisedash.studies.robustness import Drop
+from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
+from noisedash.studies.wording import basis_in_words, comparison_in_words, mixture_in_words, tolerance_in_words
+
+_HEADINGS = {
+    "loss": "loss",
+    "settings": "settings",
+    "missing_rate": "missing",
+    "class_name": "class",
+    "threshold": "score ≥",
+}
+
+
+def results(
+    study_name: Annotated[str, typer.Argument(help="The study's name, as `study list` shows it.")],
+    per_class: Annotated[bool, typer.Option(help="A row for each class too.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write every run's results to this CSV file.")] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="mAP, and the drop since clean labels, with 95 % intervals.")
+    ] = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="LOSS LOSS", help="Compare two losses run by run, such as CE 'FL γ=2'."),
+    ] = None,
+    tolerates: Annotated[
+        float | None,
+        typer.Option(metavar="POINTS", min=0.01, help="The share of missing labels that costs that much, per loss."),
+    ] = None,
+    risk: Annotated[
+        float | None, typer.Option(metavar="POINTS", min=0, help="The probability that a training loses more.")
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="Drops in per cent of the clean mAP, not points.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print mAP at each score threshold over losses and missing rates, with mean and spread over seeds.
+
+    With --intervals, --compare, --tolerates or --risk: those tables in its place, and what they stand on.
+    """
+    store = open_store()
+    study = store.study(study_name)
+    specs = {job.run_id: job.spec for job in store.jobs(study_name)}
+    rows = summarise(specs, store.results(study.run_ids, final_only=True))
+    if csv is not None:
+        write_csv(csv, to_csv(rows))
+    chosen = rows if per_class else rows[rows["class_name"] == MEAN]
+    tables = _tables(chosen, intervals, compare, tolerates, risk, "percent" if percent else "points")
+    if as_json:
+        say_json({name: _plain(table) for name, table in tables.items()} if tables else _plain(aggregate(chosen)))
+        return
+    if chosen.empty:
+        states = ", ".join(f"{number} {state}" for state, number in store.counts(study_name).items() if number)
+        say(f"No run of {study_name} has finished yet: {states}.")
+        return
+    say(f"{study.title}\n{study.note}\n")
+    if not tables:
+        _tell(aggregate(chosen), {"mean": "mAP", "sd": "sd", "n": "seeds", "drop_mean": "drop (points)"})
+        return
+    _tell_tables(tables, "per cent" if percent else "points", tolerates)
+    made = robustness.basis(specs, chosen)
+    say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture_in_words(made)))))
+
+
+def write_csv(path: Path, text: str) -> None:
+    """Write a CSV file. Raises NoiseDashError with the system's reason."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise NoiseDashError(f"Cannot write {path}: {error.strerror}; choose another place with --csv.") from None
+
+
+def _tables(
+    rows: pd.DataFrame,
+    intervals: bool,
+    compare: tuple[str, str] | None,
+    tolerates: float | None,
+    risk: float | None,
+    drop: Drop,
+) -> dict[str, pd.DataFrame]:
+    """The tables that were asked for, by their names in JSON."""
+    tables: dict[str, pd.DataFrame] = {}
+    if intervals:
+        tables |= {"ap": robustness.ap_intervals(rows), "drop": robustness.drop_intervals(rows, drop)}
+        tables["min_max"] = robustness.min_max(rows)
+    if compare is not None:
+        tables["comparison"] = robustness.compare_losses(rows, *compare, of="drop")
+    if tolerates is not None:
+        tables["tolerances"] = robustness.tolerances(rows, tolerates, drop)
+    if risk is not None:
+        tables["risks"] = robustness.risks(rows, risk, drop)
+    return tables
+
+
+def _tell_tables(tables: Mapping[str, pd.DataFrame], unit: str, limit: float | None) -> None:
+    """The tables for people, each under what it is."""
+    spread = {"low": "from", "high": "to", "runs": "runs", "varies": "varies"}
+    told = {
+        "ap": ("mAP with its 95 % interval", {"value": "mAP", **spread}),
+        "drop": (f"Drop since clean labels in {unit}, with its 95 % interval", {"value": unit, **spread}),
+        "min_max": ("The paper's min-max form: each curve stretched to span 0 to 1", {"value": "stretched"}),
+        "risks": ("Probability that one more training drops by more", {"probability": "probability", **spread}),
+    }
+    for name, table in tables.items():
+        if name in told:
+            title, columns = told[name]
+            say(f"{title}:")
+            _tell(table, columns)
+        else:
+            sentences = [_sentence(name, row, unit, limit) for _, row in table.iterrows()]
+            say("\n".join(sentences) or "There are no noisy runs with a clean run of their seed: nothing to tell.")
+        say("")
+
+
+def _sentence(name: str, row: "pd.Series[Any]", unit: str, limit: float | None) -> str:
+    where = ", ".join(filter(None, (f"score ≥ {row['threshold']:g}", row["class_name"], row["settings"])))
+    if name == "comparison":
+        return f"{where}: {comparison_in_words(row, 'drop')}"
+    assert limit is not None, "there is a limit where there are tolerances"
+    return f"{where}: {tolerance_in_words(row, limit, unit)}"
+
+
+def _tell(table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """Some columns of a table under their headings; those that are empty throughout are left out."""
+    told = {name: heading for name, heading in {**_HEADINGS, **columns}.items() if name in table}
+    told = {name: heading for name, heading in told.items() if table[name].astype(str).str.len().any()}
+    say_table(list(told.values()), table[list(told)].itertuples(index=False))
+
+
+def _plain(table: pd.DataFrame) -> Any:
+    """A table for scripts: null where a number is not known, "beyond" where it lies beyond what was measured."""
+    told = table.astype(object).where(table != np.inf, "beyond")
+    return json.loads(told.to_json(orient="records"))

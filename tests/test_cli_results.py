@@ -1,0 +1,111 @@
+"""What `study results` and `evaluate` print, against the library's tables."""
+
+import json
+import shutil
+from pathlib import Path
+
+import demo_store
+import pandas as pd
+import pytest
+from test_cli import Command
+
+from noisedash.evaluation.ap import evaluate
+from noisedash.jobs.predictions import detections_of
+from noisedash.jobs.store import Store
+from noisedash.records import JobRecord, JobState
+from noisedash.settings import Settings, current_settings
+from noisedash.studies.robustness import ap_intervals, compare_losses, risks, tolerances
+from noisedash.studies.summary import MEAN, summarise
+
+
+@pytest.fixture
+def noisedash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled")
+    settings = Settings(folder / "home", f"sqlite:///{folder / 'home' / 'noisedash.db'}")
+    dataset = demo_store.draw_rooms(settings, folder)
+    store = Store(settings.database_url)
+    demo_store.fill(store, dataset)
+    demo_store.detect(settings, dataset, done(store))
+    store.close()
+    return settings.home
+
+
+@pytest.fixture
+def filled(filled_home: Path, own_home: Path) -> Store:
+    shutil.copytree(filled_home, own_home)
+    return Store(current_settings().database_url)
+
+
+def done(store: Store) -> JobRecord:
+    return store.jobs("demo", [JobState.DONE])[0]
+
+
+@pytest.fixture
+def rows(filled: Store) -> pd.DataFrame:
+    specs = {job.run_id: job.spec for job in filled.jobs("demo")}
+    everything = summarise(specs, filled.results(list(specs)))
+    return everything[everything["class_name"] == MEAN]
+
+
+def test_results_in_json_are_the_librarys_tables(noisedash: Command, rows: pd.DataFrame) -> None:
+    asked = ("--intervals", "--compare", "CE", "FL γ=5", "--tolerates", 10, "--risk", 5)
+    tables = noisedash.json("study", "results", "demo", *asked)
+    assert list(tables) == ["ap", "drop", "min_max", "comparison", "tolerances", "risks"]
+    expected = {
+        "ap": ap_intervals(rows),
+        "comparison": compare_losses(rows, "CE", "FL γ=5", "drop"),
+        "risks": risks(rows, 5),
+    }
+    for name, table in expected.items():
+        assert tables[name] == json.loads(table.to_json(orient="records"))
+    told = [row["tolerates"] for row in tables["tolerances"]]
+    assert told == [pytest.approx(rate) if rate < 1 else "beyond" for rate in tolerances(rows, 10)["tolerates"]]
+    assert "beyond" in told
+
+
+def test_results_are_told_in_words(noisedash: Command, filled: Store) -> None:
+    said = noisedash("study", "results", "demo", "--compare", "CE", "FL γ=5", "--tolerates", 5, "--risk", 5)
+    assert "score ≥ 0.3: At 50 % missing, CE loses" in said
+    assert "CE tolerates" in said
+    assert "within 5 points" in said
+    assert "Probability that one more training drops by more" in said
+    assert "26 runs; seeds 0, 1, 2" in said
+    assert "Runs of different score thresholds (0.01; 0.3) stand side by side" in said
+    per_cent = noisedash("study", "results", "demo", "--intervals", "--percent", "--per-class")
+    assert "Drop since clean labels in per cent" in per_cent
+    assert "min-max" in per_cent
+    assert "exit sign" in per_cent
+
+
+def test_a_loss_that_is_not_there_is_one_sentence(noisedash: Command, filled: Store) -> None:
+    assert "No run of 'CE' and of 'FL γ=9'" in noisedash.error("study", "results", "demo", "--compare", "CE", "FL γ=9")
+
+
+def test_a_run_in_detail_is_its_results(noisedash: Command, filled: Store) -> None:
+    job = done(filled)
+    test, predictions = detections_of(current_settings(), job)
+    for place, score in enumerate(job.spec.evaluation.score_thresholds):
+        expected = evaluate(test, predictions, job.spec.evaluation)[place]
+        made = noisedash.json("evaluate", job.run_id, "--score", score)
+        assert made["mean_ap"] == pytest.approx(expected.mean)
+        assert {row["class"]: row["ap"] for row in made["classes"]} == pytest.approx(
+            {name: ap for name, ap in zip(test.classes, expected.per_class, strict=True) if ap is not None}
+        )
+    assert made["score"] == 0.3
+    assert {row["cause"] for row in made["causes"]} >= {"missed", "classification"}
+    said = noisedash("evaluate", job.run_id)
+    assert "VOC 2007, IoU .5, 11 points" in said
+    assert "95 % interval over test images" in said
+
+
+def test_a_run_that_is_not_done_or_has_no_predictions_is_one_sentence(noisedash: Command, filled: Store) -> None:
+    (running,) = filled.jobs("demo", [JobState.RUNNING])
+    assert "is running: it can be looked at in detail once it is done" in noisedash.error("evaluate", running.run_id)
+    bare = filled.jobs("demo", [JobState.DONE])[1]
+    assert "does not hold predictions" in noisedash.error("evaluate", bare.run_id)
+    assert "There is no run nosuch" in noisedash.error("evaluate", "nosuch")
