@@ -14,7 +14,7 @@ from typing import Any
 from noisedash.errors import NotFoundError, SpecError, WeightsError
 from noisedash.files import file_written_aside
 from noisedash.settings import Settings
-from noisedash.spec import DetectorSpec, Frozen, parse
+from noisedash.spec import DetectorSpec, Frozen, detector_label, parse
 
 FORMAT = "noisedash-weights-1"
 BUILT_IN = Path(__file__).parent / "pretrained"
@@ -124,6 +124,15 @@ class WeightsRegistry:
 
     def _paths(self) -> Sequence[Path]:
         return [*sorted(self._built_in.glob(f"*{SUFFIX}")), *sorted(self._home.glob(f"*{SUFFIX}"))]
+
+
+def check_network(weights: str, of: DetectorSpec, detector: DetectorSpec) -> None:
+    """Raises WeightsError where the weights of that name are of a network whose tensors the detector has not."""
+    if detector_label(of) != detector_label(detector):
+        raise WeightsError(
+            f"The weights '{weights}' are of {detector_label(of)}, and the detector is {detector_label(detector)}; "
+            "choose weights and detector of the same network."
+        )
 
 
 def read_info(path: Path) -> WeightsInfo:

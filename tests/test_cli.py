@@ -222,6 +222,31 @@ def test_a_study_is_submitted_once_trained_and_read_off(noisedash: Command, cell
     assert "11 cancelled" in noisedash.error("study", "wait", first["study"])
 
 
+def test_a_study_has_other_noise_beside_its_missing_labels_and_every_list_says_so(
+    noisedash: Command, cells: Path, tmp_path: Path
+) -> None:
+    noisedash("data", "add", cells, "--name", "cells")
+    noise = tmp_path / "noise.yaml"
+    noise.write_text(
+        "steps: [{kind: wrong_class, rate: 0.2}, {kind: missing, rate: 0, weighting: {kind: size, exponent: -1}}]"
+    )
+    noisedash("study", "submit", "paper-losses", "--dataset", "cells", "--noise", noise, "--set", "steps=1")
+    jobs = noisedash.json("queue", "list")
+    assert {(job["missing_rate"], job["noise"]) for job in jobs if job["missing_rate"] in (0, 0.5)} == {
+        (0, "20 % wrong class"),
+        (0.5, "50 % missing by size^-1, 20 % wrong class"),
+    }
+    assert "50 % missing by size^-1, 20 % wrong class" in noisedash("queue", "list")
+    assert "ssd_mobilenet_v1" not in noisedash("queue", "list"), "one network goes without saying"
+    assert "20 % wrong class" in noisedash("queue", "show", jobs[0]["id"])
+    error = noisedash.error("queue", "clone", jobs[-1]["id"], "--set", "wrong_class.confusion={cell: {yak: 1}}")
+    assert "The noise names 'yak'" in error
+    noisedash("queue", "clone", jobs[-1]["id"], "--set", "detector=retinanet_resnet50_fpn")
+    networks = {job["detector"] for job in noisedash.json("queue", "list")}
+    assert networks == {"ssd_mobilenet_v1 x 1", "retinanet_resnet50_fpn"}
+    assert all(network in noisedash("queue", "list") for network in networks)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -231,14 +256,25 @@ def test_a_study_is_submitted_once_trained_and_read_off(noisedash: Command, cell
         (["--set", "steps"], "write KEY=VALUE"),
         (["--seeds", "0,x"], "whole numbers"),
         (["--weights", "nosuch"], "There are no weights 'nosuch'"),
+        (["--weights", "indoor-micro"], "are of ssd_mobilenet_v1 x 0.25, and the detector is ssd_mobilenet_v1 x 1"),
+        (["--set", "initial={kind: weights, sha256: " + "a" * 64 + "}"], "There are no weights 'aaa"),
+        (["--noise", "noise.yaml"], "The noise names 'yak', which is no class of the dataset"),
+        (["--noise", "nosuch.yaml"], "nosuch.yaml cannot be read"),
         (["--dataset", "nosuch"], "There is no dataset 'nosuch'"),
         (["--name", " "], "cannot be a study's name"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused_in_one_sentence(
-    noisedash: Command, cells: Path, arguments: list[str], sentence: str
+    noisedash: Command,
+    cells: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
 ) -> None:
     noisedash("data", "add", cells, "--name", "cells")
+    monkeypatch.chdir(tmp_path)
+    Path("noise.yaml").write_text("steps: [{kind: wrong_class, rate: 0.1, confusion: {cell: {yak: 1}}}]")
     error = noisedash.error("study", "submit", "paper-losses", "--dataset", "cells", *arguments)
     assert error.startswith("Error: ")
     assert sentence in error

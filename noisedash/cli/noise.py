@@ -67,7 +67,7 @@ def apply(
     """Write the training set with noisy labels, and the history of every box; say what was really hit."""
     rates = dict(zip(NOISE_KINDS, (missing, inaccurate, wrong_class, extra), strict=True))
     given = {kind: rate for kind, rate in rates.items() if rate is not None}
-    wanted = _from_options(given, weighting or [], seed) if recipe is None else _from_file(recipe)
+    wanted = _from_options(given, weighting or [], seed) if recipe is None else recipe_of_file(recipe)
     if recipe is not None and (given or weighting or seed):
         raise SpecError("Give either --recipe, or rates, --weighting and --seed: the file says all of them.")
     clean = open_datasets().get(dataset)
@@ -107,7 +107,8 @@ def _weighting(text: str) -> dict[str, Any]:
     return {"kind": kind, **({_VALUE_OF[kind]: value} if value else {})}
 
 
-def _from_file(path: Path) -> NoiseRecipe:
+def recipe_of_file(path: Path) -> NoiseRecipe:
+    """The recipe of a YAML or JSON file with 'steps', or of a noisy set's recipe.json. Raises SpecError."""
     content = read_settings(path)
     return parse(NoiseRecipe, content.get("recipe", content), str(path))
 

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from noisedash.cli.output import AsJson, say, say_json, say_table
-from noisedash.cli.places import open_store
+from noisedash.cli.places import open_datasets, open_store, open_weights
 from noisedash.errors import QueueError
 from noisedash.jobs.clone import clone_of
 from noisedash.jobs.protocol import WorkerRecord
+from noisedash.noise_spec import noise_label
 from noisedash.records import JobRecord, JobState, Wanted
 from noisedash.settings import current_settings
-from noisedash.spec import loss_label
+from noisedash.spec import detector_label, loss_label
+from noisedash.studies.checks import check_runs
 from noisedash.studies.overrides import read_lines
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: list, look at, cancel, pause, resume, retry, order, clone.")
@@ -35,12 +37,13 @@ def list_jobs(
     if not jobs:
         say("No jobs. `noisedash study submit quick` makes some.")
         return
+    mixed = len({detector_label(job.spec.detector) for job in jobs}) > 1
     say_table(
         [
-            *("job", "state", "priority", "dataset", "loss", "missing", "seed"),
+            *("job", "state", "priority", "dataset", *(["network"] if mixed else []), "loss", "noise", "seed"),
             *("step", "kept", "images/s", "ETA", "place", "reason"),
         ],
-        [job_row(job) for job in jobs],
+        [job_row(job, with_network=mixed) for job in jobs],
     )
     total = store.counts(study)
     say(", ".join(f"{count} {state}" for state, count in total.items() if count))
@@ -148,14 +151,16 @@ def clone(
 ) -> None:
     """Queue a new run that is a job's run with some settings changed, as a study of its own."""
     store = open_store()
-    study = clone_of(store.job(job_id), read_lines(settings), name)
+    job = store.job(job_id)
+    study = clone_of(job, read_lines(settings), name)
+    check_runs(study.specs, open_datasets().by_hash(job.spec.data.content_hash).classes, open_weights())
     submission = store.submit_study(study, priority)
-    job = store.job_of_run(study.specs[0].id)
+    queued = store.job_of_run(study.specs[0].id)
     if as_json:
-        say_json({"study": submission.study_name, "id": job.id, "run_id": job.run_id, "new": submission.new_jobs})
+        say_json({"study": submission.study_name, "id": queued.id, "run_id": queued.run_id, "new": submission.new_jobs})
         return
-    what = "is queued" if submission.new_jobs else f"was known already ({job.state.value})"
-    say(f"Study {submission.study_name!r}: job {job.id} {what}.")
+    what = "is queued" if submission.new_jobs else f"was known already ({queued.state.value})"
+    say(f"Study {submission.study_name!r}: job {queued.id} {what}.")
 
 
 def worker_in_words(worker: WorkerRecord) -> str:
@@ -174,7 +179,9 @@ def job_fields(job: JobRecord) -> dict[str, Any]:
         "wanted": job.wanted.value,
         "priority": job.priority,
         "dataset": job.dataset_name,
+        "detector": detector_label(job.spec.detector),
         "loss": loss_label(job.spec.loss),
+        "noise": noise_label(job.spec.noise),
         "missing_rate": job.spec.noise.missing_rate,
         "seed": job.spec.training.seed,
         "phase": progress.phase if progress else None,
@@ -193,7 +200,7 @@ def job_fields(job: JobRecord) -> dict[str, Any]:
     }
 
 
-def job_row(job: JobRecord) -> list[object]:
+def job_row(job: JobRecord, *, with_network: bool) -> list[object]:
     """A job's cells in `queue list`."""
     progress = job.progress
     running = job.state is JobState.RUNNING and progress is not None
@@ -202,8 +209,9 @@ def job_row(job: JobRecord) -> list[object]:
         job.state.value if job.wanted is Wanted.RUN else f"{job.state}, to {job.wanted}",
         job.priority,
         job.dataset_name,
+        *([detector_label(job.spec.detector)] if with_network else []),
         loss_label(job.spec.loss),
-        f"{job.spec.noise.missing_rate:.0%}",
+        noise_label(job.spec.noise),
         job.spec.training.seed,
         f"{progress.step if progress else 0}/{job.spec.training.steps}",
         job.checkpoint_step,

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from noisedash.cli.noise import recipe_of_file
 from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_datasets, open_store, open_weights
 from noisedash.datasets.splits import default_split
@@ -14,7 +16,9 @@ from noisedash.errors import NoiseDashError, SpecError
 from noisedash.records import JobState, Progress
 from noisedash.settings import current_settings
 from noisedash.spec import FromScratch, FromWeights, SplitSpec
+from noisedash.studies.checks import check_runs
 from noisedash.studies.files import load_run_file, load_study_file
+from noisedash.studies.grid import with_noise
 from noisedash.studies.overrides import read_lines
 from noisedash.studies.recipes import RECIPES, Recipe, build_study, recipe
 from noisedash.studies.study import Study
@@ -64,18 +68,25 @@ def submit(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds with commas between, such as 0,1,2.")] = None,
+    noise: Annotated[
+        Path | None,
+        typer.Option(help="Noise beside the missing labels: a YAML or JSON file with 'steps', as `noise apply` takes."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The study's name; default: from recipe and dataset.")] = None,
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Queue a study's runs. What was trained before is not trained again."""
     if recipe_or_file.endswith((".yaml", ".yml")):
-        refuse_with_file(dataset=dataset, weights=weights, settings=settings, seeds=seeds)
+        refuse_with_file(dataset=dataset, weights=weights, settings=settings, seeds=seeds, noise=noise)
         study = load_study_file(Path(recipe_or_file), data_of, initial_weights)
     else:
         study = study_of_recipe(recipe(recipe_or_file), dataset, weights, settings or [], seeds)
+    if noise is not None:
+        study = replace(study, specs=with_noise(study.specs, recipe_of_file(noise)))
     if name is not None:
-        study = Study(name, study.title, study.note, study.dataset_name, study.specs)
+        study = replace(study, name=name)
+    check_runs(study.specs, open_datasets().get(study.dataset_name).classes, open_weights())
     submission = open_store().submit_study(study, priority)
     if as_json:
         say_json(

@@ -13,8 +13,8 @@ from noisedash.detector.build import build_detector
 from noisedash.detector.network import Detector
 from noisedash.errors import WeightsError
 from noisedash.files import file_written_aside
-from noisedash.spec import FromWeights, InitialWeights, detector_label
-from noisedash.weights import WeightsInfo, WeightsRegistry, read_info
+from noisedash.spec import FromWeights, InitialWeights
+from noisedash.weights import WeightsInfo, WeightsRegistry, check_network, read_info
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,7 @@ def initialise(model: Detector, initial: InitialWeights, classes: Sequence[str],
         return Loaded("", (), tuple(model.state_dict()), class_head_taken=False, batch_norm_folded=False)
     record = registry.find(initial.sha256)
     tensors, info = load_weights(record.path)
-    if detector_label(info.detector) != detector_label(model.spec):
-        raise WeightsError(
-            f"The weights '{record.name}' are of {detector_label(info.detector)}, and the detector is "
-            f"{detector_label(model.spec)}; choose weights and detector of the same network."
-        )
+    check_network(record.name, info.detector, model.spec)
     keep_head = tuple(classes) == info.classes and not initial.reset_class_head
     own = model.state_dict()
     taken = tuple(

@@ -73,6 +73,27 @@ def with_missing(noise: NoiseRecipe, rate: float, seed: int) -> NoiseRecipe:
     return NoiseRecipe(steps=tuple(step for step in (step, *others) if step.rate > 0))
 
 
+def with_noise(specs: Sequence[RunSpec], noise: NoiseRecipe) -> tuple[RunSpec, ...]:
+    """The runs with that noise beside their own missing rates, drawn by the seeds that draw their missing labels.
+
+    A step `missing` says who goes missing, and its rate is not used. Clean runs are drawn as the others of their seed.
+
+    >>> from noisedash.noise_spec import ExtraNoise
+    >>> from noisedash.spec import DataSpec
+    >>> base = RunSpec(data=DataSpec(content_hash="0" * 64), loss=Focal())
+    >>> specs = with_noise(grid(base, [Focal()], [0, 0.5], noise_seed=3), NoiseRecipe(steps=(ExtraNoise(rate=0.1),)))
+    >>> [(step.kind, step.rate, step.seed) for spec in specs for step in spec.noise.steps]
+    [('extra', 0.1, 3), ('missing', 0.5, 3), ('extra', 0.1, 3)]
+    """
+    drawn_by = {spec.training.seed: step.seed for spec in specs for step in spec.noise.steps}
+    return tuple(
+        spec.model_copy(
+            update={"noise": with_missing(noise, spec.noise.missing_rate, drawn_by.get(spec.training.seed, 0))}
+        )
+        for spec in specs
+    )
+
+
 def focal(gammas: Iterable[float], like: Focal | None = None) -> tuple[Focal, ...]:
     """The focal loss at each gamma, all else as in `like`. Raises SpecError for a gamma below 0.
 
