@@ -15,10 +15,14 @@ def test_one_row_for_each_loss_and_opponent() -> None:
     rows = list(bench_train(threads=1, repeats=1, cases=(TINY,)))
     assert torch.get_num_threads() == threads
     assert {(row["loss"], row["against"]) for row in rows} == {
-        (loss, opponent) for loss in ("focal", "ce") for opponent in OPPONENTS
+        (loss, opponent) for loss in ("focal", "ce") for opponent in (*OPPONENTS, "probe")
     }
     for row in rows:
         assert json.loads(json.dumps(row)) == row
+        if row["against"] == "probe":
+            looked_at = row["points"] * row["images"] / (row["steps"] * row["batch_size"])
+            assert row["share_of_training"] == pytest.approx(looked_at * row["cost_of_an_image"], abs=1e-4, rel=0.01)
+            continue
         assert row["ratio"] == pytest.approx(row["ours_images_per_s"] / row["their_images_per_s"], rel=0.05)
 
 

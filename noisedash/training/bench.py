@@ -7,6 +7,7 @@ turns (so that a busy machine slows all alike), and each ratio is the median ove
 - bare: forward and backward pass of the network alone, on one batch: what no training loop of it can beat.
 - torchvision: torchvision.models.detection.SSD with its own transform, matcher and losses, on our backbone and extra
   layers, with 1x1 heads, our anchors and optimiser, its batches ready-made; as it comes, and in channels_last.
+- probe: looking at a batch instead of training on it; with a run's `ProbePlan` that is a share of the run's training.
 """
 
 import time
@@ -32,32 +33,40 @@ from noisedash.spec import (
     AdamW,
     Augmentation,
     CrossEntropy,
+    DataSpec,
     Focal,
+    MissingNoise,
     NoiseRecipe,
     Optimizer,
     RmsPropTf,
+    RunSpec,
     SsdMobileNetV1,
     TrainingSpec,
 )
 from noisedash.training.batches import Batches
 from noisedash.training.loop import training_step
 from noisedash.training.optimizers import build_optimizer
+from noisedash.training.probe import Probe, probe_plan
 
 CLASSES = 7
 IMAGES = 64
 BOXES_PER_IMAGE = 2
+RUN_IMAGES = 5_000
+"""Of the training set of a whole run."""
+PROBE_LIMIT = 0.03
 OPPONENTS = ("bare", "torchvision", "torchvision channels_last")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One network and how it is trained; `steps` are timed at once."""
+    """One network and how it is trained; `steps` are timed at once, `run_steps` are those of a whole run."""
 
     name: str
     detector: SsdMobileNetV1
     optimizer: Optimizer
     batch_size: int
     steps: int
+    run_steps: int
 
 
 CASES = (
@@ -67,13 +76,14 @@ CASES = (
         AdamW(clip_norm=10.0),
         batch_size=16,
         steps=5,
+        run_steps=500,
     ),
-    Case("the paper's, 300 px", SsdMobileNetV1(), RmsPropTf(), batch_size=8, steps=1),
+    Case("the paper's, 300 px", SsdMobileNetV1(), RmsPropTf(), batch_size=8, steps=1, run_steps=50_000),
 )
 
 
 def bench_train(threads: int = 2, repeats: int = 5, cases: tuple[Case, ...] = CASES) -> Iterator[dict[str, Any]]:
-    """For each case, loss and opponent one row: images/s of both, and ours over theirs.
+    """For each case, loss and opponent one row: images/s of both, and ours over theirs; and one for the probe's cost.
 
     Needs no dataset. Torch's number of threads is `threads` meanwhile.
     """
@@ -85,6 +95,7 @@ def bench_train(threads: int = 2, repeats: int = 5, cases: tuple[Case, ...] = CA
             for loss in ("focal", "ce"):
                 for opponent in OPPONENTS:
                     yield _row(case, loss, opponent, speeds, threads)
+                yield _probe_row(case, loss, speeds, threads)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -103,6 +114,27 @@ def _row(
         "ours_images_per_s": round(median(ours), 1),
         "their_images_per_s": round(median(theirs), 1),
         "ratio": round(median(own / other for own, other in zip(ours, theirs, strict=True)), 3),
+    }
+
+
+def _probe_row(case: Case, loss: str, speeds: dict[str, list[float]], threads: int) -> dict[str, str | int | float]:
+    """What all looks at a whole run take, as a share of its training, by what an image takes in each."""
+    plan = probe_plan(TrainingSpec(steps=case.run_steps, batch_size=case.batch_size), RUN_IMAGES)
+    ratios = [own / probed for own, probed in zip(speeds[f"ours, {loss}"], speeds[f"probe, {loss}"], strict=True)]
+    share = len(plan.steps) * plan.images / (case.run_steps * case.batch_size) * median(ratios)
+    return {
+        "bench": "train",
+        "network": case.name,
+        "loss": loss,
+        "against": "probe",
+        "batch_size": case.batch_size,
+        "threads": threads,
+        "steps": case.run_steps,
+        "points": len(plan.steps),
+        "images": plan.images,
+        "cost_of_an_image": round(median(ratios), 3),
+        "share_of_training": round(share, 4),
+        "limit": PROBE_LIMIT,
     }
 
 
@@ -129,6 +161,8 @@ def _contenders(case: Case) -> dict[str, Callable[[int], None]]:
     return {
         "ours, focal": _ours(case, batches, Focal()),
         "ours, ce": _ours(case, batches, CrossEntropy()),
+        "probe, focal": _probe(case, data, pictures, Focal()),
+        "probe, ce": _probe(case, data, pictures, CrossEntropy()),
         "bare": _bare(case, batches),
         "torchvision": _torchvision(case, batches, torch.contiguous_format),
         "torchvision channels_last": _torchvision(case, batches, torch.channels_last),
@@ -141,6 +175,25 @@ def _ours(case: Case, batches: Batches, loss: Focal | CrossEntropy) -> Callable[
 
     def step(number: int) -> None:
         training_step(model, batches.batch_at(number), optimizer, loss, case.optimizer.clip_norm)
+
+    return step
+
+
+def _probe(
+    case: Case, data: NoisyDataset, pictures: list[NDArray[np.uint8]], loss: Focal | CrossEntropy
+) -> Callable[[int], None]:
+    """Looks at one batch a step, on labels of which half are missing."""
+    model = SsdMobileNet(case.detector, CLASSES).train()
+    spec = RunSpec(
+        data=DataSpec(content_hash="0" * 64),
+        detector=case.detector,
+        loss=loss,
+        training=TrainingSpec(steps=1, batch_size=case.batch_size),
+    )
+    noisy = apply_recipe(data.clean, NoiseRecipe(steps=(MissingNoise(rate=0.5),)))
+
+    def step(number: int) -> None:
+        Probe(spec, noisy, pictures, lambda _record: None).look(model, number)
 
     return step
 
