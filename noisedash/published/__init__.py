@@ -1,5 +1,6 @@
 """What the paper published: the numbers behind its Figures 3 to 5, to be laid over one's own."""
 
+from noisedash.published.discrepancies import DISCREPANCIES, Discrepancy
 from noisedash.published.paper import (
     DATASETS,
     METRIC,
@@ -15,9 +16,11 @@ from noisedash.published.paper import (
 
 __all__ = [
     "DATASETS",
+    "DISCREPANCIES",
     "METRIC",
     "NOTES",
     "SOURCE",
+    "Discrepancy",
     "GammaCurve",
     "NoiseCurve",
     "PublishedDataset",
