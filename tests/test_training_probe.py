@@ -33,9 +33,18 @@ from noisedash.spec import (
     SsdMobileNetV1,
     TrainingSpec,
 )
+from noisedash.training.batches import Batch
 from noisedash.training.checkpoint import CheckpointFolder
 from noisedash.training.loop import TrainingStoppedError, train
-from noisedash.training.probe import COST_OF_AN_IMAGE, MOST_COST, MOST_IMAGES, Probe, probe_plan
+from noisedash.training.probe import (
+    COST_OF_AN_IMAGE,
+    MOST_COST,
+    MOST_IMAGES,
+    DroppedBoxes,
+    Probe,
+    anchor_groups,
+    probe_plan,
+)
 
 MICRO = SsdMobileNetV1(input_side=96, depth_multiplier=0.25, first_stride=8, repeated_blocks=2)
 CLEAN = toy_dataset()
@@ -208,6 +217,21 @@ def test_the_pull_of_a_dropped_boxs_anchor_is_the_negatives_closed_form() -> Non
     assert probe.record.anchors[probe_records.ANNOTATED] == 0
     assert probe.record.anchors[probe_records.DROPPED] > 0
     assert np.isnan(probe.record.mean_score[0, probe_records.ANNOTATED])
+
+
+def test_an_anchor_that_is_positive_now_stays_so_even_where_a_dropped_box_fits_better() -> None:
+    """And stands for the annotated box, by its class; what is merely close to the dropped one is near."""
+    boxes = torch.tensor([[[0.0, 0.0, 0.4, 0.4]]])
+    ones, zeros = torch.ones((1, 1), dtype=torch.bool), torch.zeros((1, 1), dtype=torch.int64)
+    batch = Batch(torch.zeros(1, 3, 8, 8), boxes, zeros, ones)
+    dropped = DroppedBoxes(torch.tensor([[[0.1, 0.0, 0.5, 0.4]]]), zeros + 2, ones)
+    anchors = torch.tensor([[0.06, 0.0, 0.46, 0.4], [0.1, 0.0, 0.5, 0.4], [0.25, 0.0, 0.65, 0.4], [0.7, 0.7, 0.9, 0.9]])
+    now = match(anchors, boxes, zeros, ones).box_index
+    assert now.tolist() == [[0, 0, -1, -1]]
+    group, class_id = anchor_groups(anchors, now, batch, ~ones, dropped)
+    names = [GROUPS[index] for index in group[0]]
+    assert names == ["annotated", "annotated", "near", "background"]
+    assert class_id.tolist() == [[0, 0, -1, -1]]
 
 
 def without_boxes() -> Dataset:
