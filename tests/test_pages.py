@@ -29,7 +29,7 @@ from noisedash.ui.services import dataset, weights
 from noisedash.ui.text import run_label
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("overview", "launch", "queue", "results", "noise", "losses")
+PAGES = ("overview", "launch", "queue", "results", "noise", "losses", "paper")
 HEADINGS = {name: name.title() for name in PAGES} | {"overview": "NoiseDash"}
 
 
@@ -414,6 +414,46 @@ def test_losses_tell_the_region_in_numbers() -> None:
     assert "**0.331 to 0.669** neither pulls" in said(app)
     app.slider(key="gamma").set_value(2.0).run()
     assert "No score is free for both" in said(app)
+
+
+# Paper
+
+
+def test_paper_shows_how_to_run_its_studies_while_there_are_none() -> None:
+    words = said(open_page("paper"))
+    assert "There is no study of your own yet" in words
+    assert "noisedash study submit paper-losses" in words
+    assert "8.30 (.9502 to .8672)" in words
+
+
+def test_paper_judges_its_claims_by_ones_own_runs(filled: Store) -> None:
+    app = open_page("paper", study="demo", score="0.3")
+    assert "seeds 0, 1, 2; noise draws 0, 1, 2; measured at step 500; score ≥ 0.3; dataset" in said(app)
+    table = app.table[0].value
+    assert len(table) == 12
+    rulings = [ruling.split("**")[1] for ruling in table["Your runs"]]
+    assert rulings[5] == "supported"
+    assert rulings[2] == "not testable"
+    assert table["What it needs"].iloc[2].replace("\\", "") == "runs of γ = 2 at 20 % missing"
+    assert f"{rulings.count('supported')} supported" in said(app)
+    other = open_page("paper", study="demo", score="0.01").table[0].value
+    assert other["Here"].tolist() != table["Here"].tolist()
+
+
+@pytest.mark.parametrize("paper", ["PASCAL VOC 2012", "FDDB"])
+def test_paper_draws_every_dataset_and_measure(paper: str, filled: Store) -> None:
+    for measure in ("mAP", "points lost"):
+        app = open_page("paper", study="demo", paper=paper, measure=measure)
+        assert not app.exception
+        assert not app.error
+
+
+def test_paper_without_a_finished_run_shows_what_was_published(filled: Store) -> None:
+    filled.submit_study(demo_store.demo_study("1" * 64, name="early", seeds=(7,)))
+    for measure in ("mAP", "points lost"):
+        app = open_page("paper", study="early", measure=measure)
+        assert not app.exception
+        assert "No run of this study with the focal loss has finished yet" in said(app)
 
 
 def test_web_process_never_imports_torch() -> None:

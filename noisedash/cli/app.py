@@ -6,6 +6,7 @@ import typer
 
 from noisedash.cli import (
     bench,
+    claims,
     cluster,
     data,
     database,
@@ -33,6 +34,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(noise.app, name="noise")
 study.app.command("results")(results.results)
+study.app.command("claims")(claims.claims)
 app.add_typer(study.app, name="study")
 app.command("run")(study.run)
 app.command("evaluate")(evaluate.evaluate)

@@ -16,6 +16,7 @@ PAGES = {
     "results": "Results",
     "noise": "Noise",
     "losses": "Losses",
+    "paper": "Paper",
 }
 DRAWN_LATE = {
     "": ".js-plotly-plot .main-svg",
@@ -23,8 +24,9 @@ DRAWN_LATE = {
     "results": ".js-plotly-plot .main-svg",
     "noise": "g.box",
     "losses": ".js-plotly-plot .main-svg",
+    "paper": ".js-plotly-plot .main-svg",
 }
-LINKS = ["Overview", "Launch", "Queue", "Results", "Noise", "Losses"]
+LINKS = ["Overview", "Launch", "Queue", "Results", "Noise", "Losses", "Paper"]
 
 
 @pytest.fixture(scope="module")
