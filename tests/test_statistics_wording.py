@@ -45,6 +45,6 @@ def test_what_is_tolerated_beyond_what_was_measured() -> None:
     table = tolerances(rows(), 1000.0)
     said = tolerance_in_words(table.iloc[0], 1000.0, "points")
     assert "tolerates more than 50 % missing labels within 1000 points" in said
-    assert "beyond 50 %" in said
+    assert "so does the whole 95 % interval" in said
     single = {**table.iloc[0], "low": math.nan, "high": math.nan}
     assert "its error is not known" in tolerance_in_words(single, 2, "points")

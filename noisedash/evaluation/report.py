@@ -28,7 +28,7 @@ RULES = {
     "AP50": "COCO, IoU .5",
     "AP75": "COCO, IoU .75",
     "AP small": "COCO, IoU .5 to .95, boxes up to 32² px",
-    "AP medium": "COCO, IoU .5 to .95, boxes up to 96² px",
+    "AP medium": "COCO, IoU .5 to .95, boxes of 32² to 96² px",
     "AP large": "COCO, IoU .5 to .95, larger boxes",
     "VOC": "VOC 2010 and after, IoU .5, all points",
     "VOC07": "VOC 2007, IoU .5, 11 points",

@@ -108,10 +108,11 @@ def causes_of_errors(runs: Sequence[tuple[str, Sequence[FixedCause], LineStyle]]
 def bands_over_rate(table: pd.DataFrame, y_title: str) -> go.Figure:
     """Means over the share of missing labels with their intervals as bands, a curve per loss and settings.
 
-    `table` is one of `studies.robustness` for one class, threshold and step, with `value`, `low` and `high`; where an
-    interval is unknown (a single run) there is no band.
+    `table` is one of `studies.robustness` for one class, threshold and step, with `value` and, save for `min_max`,
+    `low` and `high`; where an interval is unknown (a single run) there is no band.
     """
     figure = new_figure("missing labels in training", y_title)
+    measured = "low" in table
     order = table[["loss", "settings", "kind", "gamma"]].drop_duplicates().sort_values(["kind", "gamma", "settings"])
     for loss, settings, kind, gamma in order.itertuples(index=False):
         own = table[(table["loss"] == loss) & (table["settings"] == settings)].sort_values("missing_rate")
@@ -120,14 +121,23 @@ def bands_over_rate(table: pd.DataFrame, y_title: str) -> go.Figure:
             own["missing_rate"].tolist(),
             own["value"].tolist(),
             loss_style(kind, gamma),
-            own["low"].tolist(),
-            own["high"].tolist(),
+            own["low"].tolist() if measured else (),
+            own["high"].tolist() if measured else (),
         )
-        details = "%{x:.3~%} missing<br>mean %{y:.4~f}<br>%{customdata[0]:.4~f} to %{customdata[1]:.4~f}"
-        details += "<br>runs: %{customdata[2]}<br>varies: %{customdata[3]}"
-        figure.add_traces(_traces(curve, details, own[["low", "high", "runs", "varies"]].to_numpy(), markers=True))
+        details = "%{x:.3~%} missing<br>mean %{y:.4~f}"
+        if measured:
+            details += "<br>%{customdata[0]}<br>runs: %{customdata[1]}<br>varies: %{customdata[2]}"
+        figure.add_traces(_traces(curve, details, _told_of(own) if measured else None, markers=True))
     figure.update_xaxes(tickvals=sorted(set(table["missing_rate"])), tickformat=".3~%")
     return figure
+
+
+def _told_of(table: pd.DataFrame) -> list[list[str]]:
+    """What is said of each row of a table with intervals."""
+    return [
+        [f"{_told(low)} to {_told(high)}" if low == low else "its error is not known", f"{runs}", plain(varies)]
+        for low, high, runs, varies in table[["low", "high", "runs", "varies"]].itertuples(index=False)
+    ]
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ def tolerance_in_words(row: "Mapping[str, Any] | pd.Series[Any]", limit: float, 
     said = f"{row['loss']} tolerates {rate} missing labels within {limit:g} {unit}"
     if math.isnan(row["low"]):
         return f"{said} (one curve: its error is not known)."
+    if row["low"] == math.inf:
+        return f"{said} (so does the whole 95 % interval; {row['runs']} curves)."
     low, high = (f"beyond {beyond}" if row[end] == math.inf else rate_in_words(row[end]) for end in ("low", "high"))
     return f"{said} (95 % interval: {low} to {high}; {row['runs']} curves)."
 

@@ -13,7 +13,7 @@ from noisedash.jobs.wishes import WAITING
 from noisedash.records import JobRecord, JobState, Wanted
 from noisedash.settings import current_settings
 from noisedash.studies.overrides import read_lines
-from noisedash.ui import probe
+from noisedash.ui import probe, run_detail
 from noisedash.ui.layout import one_sentence_errors
 from noisedash.ui.progress import job_in_words
 from noisedash.ui.text import run_label
@@ -41,7 +41,9 @@ def show(store: Store, job: JobRecord) -> None:
                     with one_sentence_errors():
                         ask(store, job.id)
                         st.rerun()
-        if job.state is not JobState.DONE:
+        if job.state is JobState.DONE:
+            run_detail.link(job, st.session_state["study"])
+        else:
             _show_order(store, job)
         _show_clone(store, job)
         if probe.is_probed(job) and st.toggle("Show what its anchors learn (the probe)", key=f"probe-{job.id}"):

@@ -8,7 +8,7 @@ from noisedash.errors import NoiseDashError, StoreError
 from noisedash.ui.layout import ASSETS, page, plain
 
 LOOK_AGAIN_S = 5.0
-PAGES = ("overview", "launch", "queue", "results", "noise", "losses", "paper")
+PAGES = ("overview", "launch", "queue", "results", "run", "noise", "losses", "paper")
 
 
 def main() -> None:

@@ -56,6 +56,10 @@ class Found:
         """Score thresholds that there are results for, ascending."""
         return sorted(self.rows["threshold"].unique())
 
+    def rows_at(self, threshold: float) -> pd.DataFrame:
+        """Rows at a score threshold, of the mean over classes."""
+        return self.rows[(self.rows["threshold"] == threshold) & (self.rows["class_name"] == MEAN)]
+
     def points_at(self, threshold: float, class_name: str | None = MEAN) -> pd.DataFrame:
         """Points at a score threshold: of the mean over classes, of one class, or (None) of all classes."""
         at = self.points[self.points["threshold"] == threshold]

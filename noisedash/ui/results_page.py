@@ -11,9 +11,9 @@ from noisedash import published
 from noisedash.figures import curves
 from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Spread
 from noisedash.jobs.store import Store
-from noisedash.records import StudyRecord
+from noisedash.records import JobState, StudyRecord
 from noisedash.studies.summary import to_csv
-from noisedash.ui import probe, results
+from noisedash.ui import analysis_page, probe, results, run_detail
 from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
 from noisedash.ui.progress import share_done
 from noisedash.ui.results import Found
@@ -24,7 +24,7 @@ TICK_S = 3.0
 MOST_CLASSES = 6
 MOST_RUNS = 8
 _NO_PAPER = "none"
-_TABS = ("Over noise", "Over γ", "By class", "Table", "Training", "Probe")
+_TABS = ("Over noise", "Over γ", "By class", "Statistics", "Table", "Training", "Probe")
 _SPREADS: dict[Spread, str] = {"sd": "± 1 sd", "range": "lowest to highest"}
 _MEASURES = {"mAP": MAP, "points lost": POINTS_LOST}
 
@@ -122,6 +122,7 @@ def _tabs(store: Store, found: Found, view: View) -> None:
         lambda: _over_noise(found, view),
         lambda: _over_gamma(found, view),
         lambda: _by_class(found, view),
+        lambda: analysis_page.render(found),
         lambda: _table(found),
         lambda: _training(store, found),
         lambda: probe.render(found.jobs),
@@ -168,6 +169,7 @@ def _side_by_side(
                 figure.update_yaxes(range=scale)
             chart(figure, f"{key}-{threshold:g}", f"{view.measure.title}, detections that score {threshold:g} or more.")
             st.markdown(results.seeds_in_words(points, view.spread))
+            analysis_page.stands_on(found.specs, found.rows_at(threshold))
 
 
 def _threshold_in_words(threshold: float) -> str:
@@ -206,6 +208,7 @@ def _by_class(found: Found, view: View) -> None:
                 figure = draw(points)
                 figure.update_yaxes(range=scale)
                 chart(figure, f"class-{threshold:g}", f"AP by class, detections that score {threshold:g} or more.")
+                analysis_page.stands_on(found.specs, found.rows_at(threshold))
 
 
 def _table(found: Found) -> None:
@@ -219,8 +222,26 @@ def _table(found: Found) -> None:
         st.download_button(
             "Means over seeds, CSV", to_csv(found.points), f"{names}-means.csv", "text/csv", on_click="ignore"
         )
+    _one_run(found)
     with st.expander("All settings that these runs share"):
         st.dataframe(results.settings_table(found), hide_index=True)
+
+
+def _one_run(found: Found) -> None:
+    """The way to one run's own page."""
+    done = {job.run_id: job for job in found.jobs if job.state is JobState.DONE}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        run_id = st.selectbox(
+            "One run",
+            list(done),
+            None,
+            format_func=lambda run_id: run_label(done[run_id]),
+            placeholder="Choose a run to look at in detail",
+            key="one-run",
+            width=420,
+        )
+        if run_id is not None:
+            run_detail.link(done[run_id], next(study.name for study in found.studies if run_id in study.run_ids))
 
 
 def _training(store: Store, found: Found) -> None:

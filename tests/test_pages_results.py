@@ -1,0 +1,131 @@
+"""The Statistics tab and the Run page without a browser: each question's answer, and one run in detail."""
+
+import shutil
+from pathlib import Path
+
+import demo_store
+import pytest
+from test_pages import open_page, said
+
+from noisedash.evaluation.ap import evaluate
+from noisedash.jobs.predictions import detections_of
+from noisedash.jobs.store import Store
+from noisedash.records import JobRecord, JobState
+from noisedash.settings import Settings, current_settings
+from noisedash.studies.robustness import tolerances
+from noisedash.studies.summary import MEAN, summarise
+from noisedash.studies.wording import tolerance_in_words
+
+QUESTIONS = {
+    "How sure are the curves?": "What the intervals cover: seed and noise draw together",
+    "Is one loss better?": "At 50 % missing, CE loses",
+    "What is tolerated?": "CE tolerates",
+    "What is the risk?": "How likely one more training",
+}
+
+
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled")
+    settings = Settings(folder / "home", f"sqlite:///{folder / 'home' / 'noisedash.db'}")
+    dataset = demo_store.draw_rooms(settings, folder)
+    store = Store(settings.database_url)
+    demo_store.fill(store, dataset)
+    demo_store.detect(settings, dataset, done(store))
+    store.close()
+    return settings.home
+
+
+@pytest.fixture
+def filled(filled_home: Path, own_home: Path) -> Store:
+    shutil.copytree(filled_home, own_home)
+    return Store(current_settings().database_url)
+
+
+def done(store: Store) -> JobRecord:
+    return store.jobs("demo", [JobState.DONE])[0]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_is_answered_and_says_what_it_stands_on(question: str, filled: Store) -> None:
+    app = open_page("results", studies="demo", view="Statistics", question=question, score="0.3")
+    assert not app.exception
+    assert not app.error
+    assert QUESTIONS[question] in said(app)
+    assert "Stands on 26 runs; seeds 0, 1, 2; noise draws 0, 1, 2; measured at step 500; score ≥ 0.3" in said(app)
+    assert not [warning.value for warning in app.warning]
+
+
+@pytest.mark.parametrize("form", ["points lost", "per cent lost", "min-max"])
+def test_every_form_of_a_drop_says_what_it_is(form: str, filled: Store) -> None:
+    app = open_page("results", studies="demo", view="Statistics", form=form)
+    assert not app.exception
+    words = {"points lost": "hundredths of mAP", "per cent lost": "in per cent of", "min-max": "shapes only"}
+    assert words[form] in said(app)
+
+
+def test_what_is_tolerated_is_the_librarys_and_goes_by_the_limit(filled: Store) -> None:
+    specs = {job.run_id: job.spec for job in filled.jobs("demo")}
+    rows = summarise(specs, filled.results(list(specs), final_only=True))
+    at = rows[(rows["threshold"] == 0.01) & (rows["class_name"] == MEAN)]
+    query = {"studies": "demo", "view": "Statistics", "question": "What is tolerated?"}
+    for limit in (2.0, 9.0):
+        app = open_page("results", **query, within=str(limit))
+        for _, row in tolerances(at, limit).iterrows():
+            assert tolerance_in_words(row, limit, "points") in said(app)
+    app.toggle(key="every-class").set_value(True).run()
+    assert set(app.dataframe[0].value["class"]) > {"exit sign", "mean of all"}
+
+
+def test_two_losses_of_no_common_run_are_one_sentence(filled: Store) -> None:
+    query = {"studies": "demo", "view": "Statistics", "question": "Is one loss better?"}
+    assert "Choose two different losses" in said(open_page("results", **query, first="CE", second="CE"))
+
+
+def test_results_of_other_steps_are_never_one_without_a_warning(filled: Store) -> None:
+    job = done(filled)
+    longer = job.spec.model_copy(update={"training": job.spec.training.model_copy(update={"steps": 700})})
+    study = demo_store.Study("longer", "t", "n", "rooms", (longer,))
+    filled.submit_study(study, priority=9)
+    assert demo_store.finish_next(filled, ("cup", "hat")) is not None
+    app = open_page("results", studies=["demo", "longer"], view="Statistics")
+    (mixture,) = (one.value.replace("\\", "") for one in app.warning if "side by side" in one.value)
+    assert "different steps (500; 700)" in mixture
+
+
+def test_run_page_shows_the_runs_own_results(filled: Store) -> None:
+    job = done(filled)
+    test, predictions = detections_of(current_settings(), job)
+    expected = evaluate(test, predictions, job.spec.evaluation)
+    app = open_page("run", id=job.run_id)
+    assert app.query_params["id"] in (job.run_id, [job.run_id])
+    assert not app.exception
+    assert not app.error
+    assert app.selectbox(key="study").value == "demo"
+    assert app.metric[0].value == f"{expected[0].mean:.4f}"
+    app.slider(key="score-0.01").set_value(0.3).run()
+    assert app.metric[0].value == f"{expected[1].mean:.4f}"
+    assert f"run {job.run_id}" in said(app)
+    assert "score ≥ 0.3" in said(app)
+
+
+def test_run_page_says_what_is_missing(filled: Store) -> None:
+    (running,) = filled.jobs("demo", [JobState.RUNNING])
+    assert "It has not finished" in said(open_page("run", id=running.run_id))
+    bare = filled.jobs("demo", [JobState.DONE])[1]
+    app = open_page("run", id=bare.run_id)
+    assert not app.exception
+    assert "does not hold predictions" in said(app)
+    assert "No study has a run nosuch" in said(open_page("run", id="nosuch"))
+
+
+def test_run_page_without_any_study_says_the_way_on() -> None:
+    assert "There is no run yet" in said(open_page("run"))
+
+
+def test_queue_and_results_lead_to_the_run(filled: Store) -> None:
+    job = done(filled)
+    assert not open_page("queue", study="demo", job=str(job.id)).exception
+    app = open_page("results", studies="demo", view="Table")
+    app.selectbox(key="one-run").set_value(job.run_id).run()
+    assert not app.exception
