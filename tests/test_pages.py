@@ -18,6 +18,7 @@ from noisedash.errors import StoreError
 from noisedash.jobs.protocol import WorkerKind
 from noisedash.jobs.runfolder import newest_attempt
 from noisedash.jobs.store import Store
+from noisedash.noise_spec import noise_label
 from noisedash.probe_records import save_probe
 from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
@@ -128,7 +129,7 @@ def test_changed_form_launches_what_it_says(filled: Store) -> None:
     app.checkbox(key="own-ce").uncheck()
     app.number_input(key="own-seeds").set_value(2)
     app.number_input(key="own-steps").set_value(33)
-    app.number_input(key="own-adamw-detector.class_prior").set_value(0.01)
+    app.number_input(key="own-adamw-ssd_mobilenet_v1.class_prior").set_value(0.01)
     app.number_input(key="own-adamw-loss.alpha").set_value(0.25)
     app.text_input(key="own-rooms-name").set_value("mine")
     app.run()
@@ -140,6 +141,63 @@ def test_changed_form_launches_what_it_says(filled: Store) -> None:
     ]  # fmt: skip
     assert {spec.loss.gamma for spec in specs} == {2.5}
     assert {(spec.loss.alpha, spec.detector.class_prior, spec.training.steps) for spec in specs} == {(0.25, 0.01, 33)}
+
+
+def test_noise_beside_the_missing_labels_is_launched_and_told(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms", preset="Own grid", wrong="20", **{"rate-who": "small boxes more"})
+    app.slider(key="inaccurate").set_value(10)
+    app.multiselect(key="own-rates").set_value(["0 %", "50 %"]).run()
+    assert not app.error
+    told = "0 and 50 % missing by size^-1, 10 % inaccurate, 20 % wrong class, at 0 % missing too"
+    assert f"Training labels: {told}; each seed draws its own. The test set stays clean." in said(app)
+    app.button(key="launch").click().run()
+    noises = {
+        (spec.noise.missing_rate, noise_label(spec.noise)) for spec in (job.spec for job in filled.jobs("own-rooms"))
+    }
+    assert noises == {
+        (0, "10 % inaccurate, 20 % wrong class"),
+        (0.5, "50 % missing by size^-1, 10 % inaccurate, 20 % wrong class"),
+    }
+    assert "missing by size^-1, 10 % inaccurate, 20 % wrong class" in filled.study("own-rooms").title
+    frame = open_page("queue", study="own-rooms").dataframe[1].value
+    assert set(frame["other noise"]) == {
+        "10 % inaccurate, 20 % wrong class", "missing by size^-1, 10 % inaccurate, 20 % wrong class",
+    }  # fmt: skip
+    assert "network" not in frame
+
+
+@pytest.mark.parametrize(
+    ("network", "settings"),
+    [
+        ("ssd300_vgg16", {}),
+        ("ssdlite320_mobilenet_v3_large", {"input_side": 160, "frozen_batch_norm": True}),
+        ("retinanet_resnet50_fpn", {"input_side": 800}),
+    ],
+)
+def test_every_network_is_launched_with_its_own_settings(network: str, settings: dict[str, int], filled: Store) -> None:
+    app = open_page("launch", dataset="rooms", preset="Own grid")
+    app.selectbox(key="own-network").set_value(network).run()
+    assert app.selectbox(key=f"own-{network}-weights").options == ["scratch"]
+    assert f"`noisedash weights import torchvision:{network}/coco`" in app.caption[0].value
+    for name, value in settings.items():
+        widgets = app.toggle if isinstance(value, bool) else app.number_input
+        widgets(key=f"own-adamw-{network}.{name}").set_value(value)
+    app.number_input(key=f"own-adamw-{network}.class_prior").set_value(0.05)
+    app.run()
+    assert not app.error
+    app.button(key="launch").click().run()
+    expected = {"kind": network, "class_prior": 0.05, **settings}
+    for job in filled.jobs("own-rooms"):
+        assert job.spec.detector.model_dump().items() >= expected.items()
+        assert job.spec.initial == FromScratch()
+
+
+def test_only_weights_that_fit_the_network_are_offered(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms")
+    assert app.selectbox(key="quick-ssd_mobilenet_v1 x 0.25-weights").options == ["scratch", "indoor-micro"]
+    app.selectbox(key="quick-depth").set_value(0.5).run()
+    assert app.selectbox(key="quick-ssd_mobilenet_v1 x 0.5-weights").options == ["scratch"]
+    assert not app.error
 
 
 @pytest.mark.parametrize(
@@ -201,7 +259,7 @@ def test_double_click_is_one_submission(filled: Store) -> None:
 
 def test_launch_counts_what_is_trained_already(filled: Store) -> None:
     app = open_page("launch", dataset="rooms")
-    app.selectbox(key="quick-weights").set_value("scratch").run()
+    app.selectbox(key="quick-ssd_mobilenet_v1 x 0.25-weights").set_value("scratch").run()
     assert "0 new, 26 trained already, 4 in the queue already" in said(app).replace("*", "")
     app.number_input(key="quick-seeds").set_value(4).run()
     assert app.metric[0].value == "40"

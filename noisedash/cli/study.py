@@ -18,7 +18,7 @@ from noisedash.settings import current_settings
 from noisedash.spec import FromScratch, FromWeights, SplitSpec
 from noisedash.studies.checks import check_runs
 from noisedash.studies.files import load_run_file, load_study_file
-from noisedash.studies.grid import with_noise
+from noisedash.studies.grid import title_with_noise, with_noise
 from noisedash.studies.overrides import read_lines
 from noisedash.studies.recipes import RECIPES, Recipe, build_study, recipe
 from noisedash.studies.study import Study
@@ -83,7 +83,8 @@ def submit(
     else:
         study = study_of_recipe(recipe(recipe_or_file), dataset, weights, settings or [], seeds)
     if noise is not None:
-        study = replace(study, specs=with_noise(study.specs, recipe_of_file(noise)))
+        specs = with_noise(study.specs, recipe_of_file(noise))
+        study = replace(study, title=title_with_noise(study.title, specs), specs=specs)
     if name is not None:
         study = replace(study, name=name)
     check_runs(study.specs, open_datasets().get(study.dataset_name).classes, open_weights())

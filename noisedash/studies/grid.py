@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from noisedash.errors import SpecError
+from noisedash.noise_spec import noise_beside_rate
 from noisedash.spec import (
     CrossEntropy,
     Focal,
@@ -92,6 +93,20 @@ def with_noise(specs: Sequence[RunSpec], noise: NoiseRecipe) -> tuple[RunSpec, .
         )
         for spec in specs
     )
+
+
+def title_with_noise(title: str, specs: Sequence[RunSpec]) -> str:
+    """The study's title, and what noise stands beside the missing labels of its noisiest run.
+
+    >>> from noisedash.noise_spec import ExtraNoise
+    >>> from noisedash.spec import DataSpec
+    >>> noise = NoiseRecipe(steps=(ExtraNoise(rate=0.1),))
+    >>> run = RunSpec(data=DataSpec(content_hash="0" * 64), loss=Focal(), noise=noise)
+    >>> title_with_noise("Two losses", [run])
+    'Two losses; 10 % extra'
+    """
+    most = max((spec.noise for spec in specs), key=lambda noise: noise.missing_rate, default=NoiseRecipe())
+    return "; ".join(filter(None, (title, noise_beside_rate(most))))
 
 
 def focal(gammas: Iterable[float], like: Focal | None = None) -> tuple[Focal, ...]:

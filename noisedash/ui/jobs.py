@@ -98,7 +98,7 @@ def _study_card(store: Store, study: StudyRecord, jobs: Sequence[JobRecord], slo
             _study_buttons(store, study, jobs)
         for job in jobs:
             if job.state is JobState.RUNNING:
-                st.progress(share_done([job]), text=plain(running_in_words(job)))
+                st.progress(share_done([job]), text=plain(running_in_words(job, jobs)))
     for reason, failed in reasons(jobs).items():
         st.error(plain(f"{count(len(failed), 'run')} failed: {reason}"), icon=":material/error:")
         st.button(f"Show the log of job {failed[0].id}", on_click=_look_at, args=(failed[0].id,))
@@ -176,8 +176,10 @@ def _other_studies(store: Store, study: StudyRecord) -> None:
 
 _COLUMNS = {
     "job": st.column_config.NumberColumn(width=60),
+    "network": st.column_config.TextColumn(width=190),
     "loss": st.column_config.TextColumn(width=90),
     "missing": st.column_config.TextColumn(width=70),
+    "other noise": st.column_config.TextColumn(width=160),
     "seed": st.column_config.NumberColumn(width=55),
     "state": st.column_config.TextColumn(width=130),
     "progress": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent", width=130),

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import streamlit as st
 
 from noisedash.datasets.dataset import Dataset
+from noisedash.datasets.indoor import CLASSES
 from noisedash.errors import NoiseDashError
 from noisedash.jobs.protocol import Submission
-from noisedash.spec import RunSpec
+from noisedash.studies.checks import check_runs
 from noisedash.studies.study import Study
 from noisedash.ui import plan
 from noisedash.ui.datasets import BUILT_IN, choose_added, dataset_names, draw, present_dataset, show_add, show_report
 from noisedash.ui.layout import one_sentence_errors, page, plain
+from noisedash.ui.network import choose_network
+from noisedash.ui.noise_controls import choose_beside_missing
 from noisedash.ui.plan import Cost, Grid, Preset
 from noisedash.ui.services import store, weights
 from noisedash.ui.settings_form import settings_form
@@ -26,10 +29,9 @@ _GAMMAS = tuple(str(gamma) for gamma in range(9))
 class Filled:
     """A filled-in form."""
 
-    planned: Preset
     dataset_name: str
     dataset: Dataset | None
-    base: RunSpec
+    weights_name: str
     study: Study
 
 
@@ -71,7 +73,9 @@ def _form(planned: Preset) -> Filled | None:
 def _filled(planned: Preset) -> Filled:
     key = planned.name
     dataset_name, dataset = _dataset(planned)
+    detector, start = choose_network(planned, weights(), key)
     chosen = _grid(planned, key)
+    noise = choose_beside_missing(_classes(dataset))
     steps_column, batch_column, seeds_column = st.columns(3)
     steps = steps_column.number_input(
         "Steps", 1, 10_000_000, planned.base.training.steps, key=f"{key}-steps", persist_state="session"
@@ -81,33 +85,30 @@ def _filled(planned: Preset) -> Filled:
     )
     seeds = seeds_column.number_input("Seeds", 1, 100, planned.grid.seeds, key=f"{key}-seeds", persist_state="session")
     with st.expander("Settings that move the result", icon=":material/tune:"):
-        first, second, third = st.columns(3)
-        names = plan.weight_choices(weights())
-        start = first.selectbox(
-            "Initial weights", names, names.index(planned.weights), key=f"{key}-weights", persist_state="session"
-        )
+        first, second = st.columns(2, vertical_alignment="bottom")
         kinds = ["rmsprop_tf", "sgd", "adamw"]
-        kind = second.selectbox(
+        kind = first.selectbox(
             "Optimiser",
             kinds,
             kinds.index(planned.base.optimizer.kind),
             key=f"{key}-optimizer",
             persist_state="session",
         )
-        own_noise = third.toggle(
+        own_noise = second.toggle(
             "Noise per seed",
             planned.grid.own_noise,
             key=f"{key}-noise",
-            help="On: each seed draws its own dropped labels. Off: one draw serves all seeds, as in the paper.",
+            help="On: each seed draws its own noise. Off: one draw serves all seeds, as in the paper.",
             persist_state="session",
         )
-        base = plan.base_run(planned, dataset, start, kind, weights())
+        base = plan.base_run(planned, dataset, detector, start, kind, weights()).model_copy(update={"noise": noise})
         values = settings_form(base, f"{key}-{kind}")
     name = st.text_input("Name of the study", default_name(planned, dataset_name), key=f"{key}-{dataset_name}-name")
     values |= {"training.steps": steps, "training.batch_size": batch}
     grid = Grid(chosen.cross_entropy, chosen.gammas, chosen.missing_rates, seeds, own_noise)
     study = plan.planned_study(name, planned, base, grid, plan.changed(base, values), dataset_name)
-    return Filled(planned, dataset_name, dataset, base, study)
+    check_runs(study.specs, _classes(dataset), weights())
+    return Filled(dataset_name, dataset, start, study)
 
 
 def default_name(planned: Preset, dataset_name: str) -> str:
@@ -125,6 +126,11 @@ def _dataset(planned: Preset) -> tuple[str, Dataset | None]:
         show_report(name)
         show_add()
     return name, dataset
+
+
+def _classes(dataset: Dataset | None) -> tuple[str, ...]:
+    """The dataset's classes; of the built-in one also before it is drawn."""
+    return CLASSES if dataset is None else dataset.classes
 
 
 def _grid(planned: Preset, key: str) -> Grid:
@@ -157,6 +163,7 @@ def _summary(filled: Filled) -> None:
     with st.container(border=True, key="summary"), one_sentence_errors():
         cost = plan.cost(filled.study, filled.dataset, store())
         st.metric("Runs", f"{len(filled.study.specs):,}")
+        st.markdown(plain(plan.study_in_words(filled.study, filled.weights_name)))
         st.markdown(cost_in_words(cost))
         if not store().workers():
             st.warning("No worker is running: start one with `noisedash worker` in a terminal, before or after this.")

@@ -1,6 +1,6 @@
-"""The controls of the Noise page that make a recipe: rates, who is hit, and how far boxes are off."""
+"""The controls of the Noise and Launch pages that make a recipe: rates, who is hit, and how far boxes are off."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -31,7 +31,9 @@ WHO: dict[str, Callable[[Sequence[str]], Weighting]] = {
     "any box alike": lambda _: Uniform(),
     "small boxes more": lambda _: BySize(exponent=-1),
     "large boxes more": lambda _: BySize(exponent=1),
-    SOME_CLASSES: lambda names: ByClass(weights=tuple((name, TIMES_AS_LIKELY) for name in sorted(names))),
+    SOME_CLASSES: lambda names: (
+        ByClass(weights=tuple((name, TIMES_AS_LIKELY) for name in sorted(names))) if names else Uniform()
+    ),
     "crowded boxes more": lambda _: ByCrowding(exponent=1),
     "lone boxes more": lambda _: ByCrowding(exponent=-1),
     "hidden boxes more": lambda _: ByOcclusion(factor=4),
@@ -43,19 +45,44 @@ FOR_EXTRA = 4
 
 def choose_recipe(classes: Sequence[str], seed: int) -> NoiseRecipe:
     """The recipe that the controls say, all in the address; every kind has a step, of rate 0 where it is not used."""
-    columns = st.columns(4, gap="medium")
-    rates = {
-        kind: column.slider(label, 0, 100, start, format="%d %%", key=key, bind="query-params") / 100
-        for column, (kind, (label, key, start)) in zip(columns, RATES.items(), strict=True)
-    }
+    rates = _choose_rates({kind: start for kind, (_, _, start) in RATES.items()})
     with st.expander("Who is hit, and how far boxes are off"):
         who = _choose_who(classes)
         amounts = _choose_amounts()
+    return _recipe(rates, who, amounts, seed)
+
+
+def choose_beside_missing(classes: Sequence[str]) -> NoiseRecipe:
+    """The noise beside missing labels whose rates are chosen elsewhere; of these it says who is hit, at rate 0.
+
+    The controls are those of the Noise page, by the same names in the address, and start with no noise; they lie open
+    from the start where the address asks for some.
+    """
+    others = {kind: key for kind, (_, key, _) in RATES.items() if kind != "missing"}
+    opened = st.session_state.setdefault("noise-opened", any(key in st.query_params for key in others.values()))
+    with st.expander("Noise beside missing labels, and who is hit", opened, icon=":material/blur_on:"):
+        rates = {"missing": 0.0, **_choose_rates(dict.fromkeys(others, 0))}
+        return _recipe(rates, _choose_who(classes), _choose_amounts(), seed=0)
+
+
+def _recipe(
+    rates: Mapping[str, float], who: Mapping[str, Weighting], amounts: Mapping[str, Mapping[str, float]], seed: int
+) -> NoiseRecipe:
     steps = [
         {"kind": kind, "rate": rates[kind], "seed": seed, "weighting": who[kind], **amounts.get(kind, {})}
         for kind in NOISE_KINDS
     ]
     return parse(NoiseRecipe, {"steps": steps}, "This noise")
+
+
+def _choose_rates(starts: Mapping[str, int]) -> dict[str, float]:
+    """A slider for each of these kinds, from these rates in per cent on."""
+    columns = st.columns(len(starts), gap="medium")
+    rates = {}
+    for column, (kind, start) in zip(columns, starts.items(), strict=True):
+        label, key, _ = RATES[kind]
+        rates[kind] = column.slider(label, 0, 100, start, format="%d %%", key=key, bind="query-params") / 100
+    return rates
 
 
 def _choose_who(classes: Sequence[str]) -> dict[str, Weighting]:

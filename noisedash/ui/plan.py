@@ -11,13 +11,25 @@ from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.splits import default_split, split
 from noisedash.errors import NotFoundError, SpecError
 from noisedash.jobs.store import Store
+from noisedash.noise_spec import MissingNoise, noise_beside_rate, noise_label
 from noisedash.records import JobState
-from noisedash.spec import CrossEntropy, DataSpec, Focal, FromScratch, FromWeights, RunSpec, SplitSpec
+from noisedash.spec import (
+    CrossEntropy,
+    DataSpec,
+    DetectorSpec,
+    Focal,
+    FromScratch,
+    FromWeights,
+    RunSpec,
+    SplitSpec,
+    detector_label,
+)
 from noisedash.studies.estimate import DEFAULT_TEST_IMAGES, Estimate, estimate, speed_of
-from noisedash.studies.grid import focal, grid
+from noisedash.studies.grid import focal, grid, title_with_noise
 from noisedash.studies.overrides import apply_overrides, apply_to_all
-from noisedash.studies.recipes import RECIPES, Recipe, make_study
+from noisedash.studies.recipes import RECIPES, Recipe, make_study, varied
 from noisedash.studies.study import Study
+from noisedash.ui.text import count
 from noisedash.weights import WeightsRegistry
 
 OWN = "own"
@@ -25,6 +37,9 @@ PRESETS = {
     "quick": "Quick look",
     "paper-losses": "Paper: CE and FL",
     "paper-gammas": "Paper: γ 0 to 8",
+    "confounders": "Confounders",
+    "scratch-or-finetuned": "From scratch?",
+    "architectures": "Architectures",
     OWN: "Own grid",
 }
 SCRATCH = "scratch"
@@ -105,15 +120,27 @@ def preset(name: str, weights: WeightsRegistry) -> Preset:
     )
 
 
-def weight_choices(weights: WeightsRegistry) -> list[str]:
-    """What a run can start from, by name."""
-    return [SCRATCH, *(record.name for record in weights.list())]
+def weight_choices(weights: WeightsRegistry, detector: DetectorSpec) -> list[str]:
+    """What a run of such a network can start from, by name."""
+    label = detector_label(detector)
+    return [SCRATCH, *(record.name for record in weights.list() if detector_label(record.detector) == label)]
+
+
+def detector_of(planned: Preset, kind: str) -> DetectorSpec:
+    """The preset's network; one of another kind has that kind's defaults."""
+    own = planned.base.detector
+    return own if kind == own.kind else apply_overrides(planned.base, {"detector": kind}).detector
 
 
 def base_run(
-    planned: Preset, dataset: Dataset | None, weights_name: str, optimizer: str, weights: WeightsRegistry
+    planned: Preset,
+    dataset: Dataset | None,
+    detector: DetectorSpec,
+    weights_name: str,
+    optimizer: str,
+    weights: WeightsRegistry,
 ) -> RunSpec:
-    """The preset's run on a dataset (None: not drawn yet), from those weights, with an optimiser of that kind.
+    """The preset's run on a dataset (None: not drawn yet) of that network, from those weights, with that optimiser.
 
     An optimiser of another kind than the preset's has that kind's defaults. Raises NotFoundError, SpecError.
     """
@@ -121,7 +148,7 @@ def base_run(
     own_split = SplitSpec() if dataset is None else default_split(dataset)
     content_hash = NO_HASH if dataset is None else dataset.content_hash
     data = DataSpec(content_hash=content_hash, split=own_split.model_copy(update=limits))
-    base = planned.base.model_copy(update={"data": data})
+    base = planned.base.model_copy(update={"data": data, "detector": detector})
     if weights_name != planned.weights:
         base = base.model_copy(update={"initial": _from_weights(weights_name, planned, weights)})
     return base if optimizer == base.optimizer.kind else apply_overrides(base, {"optimizer": optimizer})
@@ -136,7 +163,43 @@ def planned_study(
         raise SpecError("Choose at least one loss: cross-entropy, or a value of γ.")
     specs = grid(base, losses, chosen.missing_rates, range(chosen.seeds), None if chosen.own_noise else 0)
     fitting = {name: text for name, text in changes.items() if name != "loss.alpha" or chosen.gammas}
-    return make_study(name, planned.title, planned.note, dataset_name, apply_to_all(specs, fitting))
+    title = title_with_noise(planned.title, specs)
+    return make_study(name, title, planned.note, dataset_name, _varied(planned, apply_to_all(specs, fitting)))
+
+
+def study_in_words(study: Study, weights_name: str) -> str:
+    """What is trained from what, on which labels: all that the runs share and what they differ in but settings."""
+    specs = study.specs
+    gammas = [f"{gamma:g}" for gamma in _gammas(specs)]
+    losses = [*(["CE"] if _has_cross_entropy(specs) else []), *([f"FL of γ {_listed(gammas)}"] if gammas else [])]
+    seeds = len({spec.training.seed for spec in specs})
+    draws = len({step.seed for spec in specs for step in spec.noise.steps})
+    drawn = "" if seeds == 1 else "; each seed draws its own" if draws > 1 else "; one draw serves all seeds"
+    labels = f"Training labels: {_noise_in_words(specs)}{drawn}" if draws else "The training labels stay clean"
+    start = "from scratch" if weights_name == SCRATCH else f"from {weights_name}"
+    return (
+        f"{detector_label(specs[0].detector)} {start} on {study.dataset_name}, with {_listed(losses)}, "
+        f"{count(seeds, 'seed')}. {labels}. The test set stays clean."
+    )
+
+
+def _noise_in_words(specs: Sequence[RunSpec]) -> str:
+    """'0, 30 and 50 % missing, 20 % wrong class, at 0 % missing too'."""
+    rates = sorted({spec.noise.missing_rate for spec in specs})
+    most = max((spec.noise for spec in specs), key=lambda noise: noise.missing_rate)
+    if len(rates) == 1:
+        return noise_label(most)
+    beside = noise_beside_rate(most)
+    percentages = f"{_listed([f'{round(100 * rate, 4):g}' for rate in rates])} %"
+    missing = percentages if beside.startswith("missing") else f"{percentages} missing{',' if beside else ''}"
+    told = f"{missing} {beside}".strip()
+    others = any(not isinstance(step, MissingNoise) for step in most.steps)
+    return f"{told}, at 0 % missing too" if others and not rates[0] else told
+
+
+def _listed(words: Sequence[str]) -> str:
+    """'a, b and c'."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def changed(base: RunSpec, values: Mapping[str, Any]) -> dict[str, str]:
@@ -222,6 +285,11 @@ def _initial_of(recipe: Recipe, weights: WeightsRegistry) -> tuple[FromScratch |
         return FromScratch(), SCRATCH
 
 
+def _varied(planned: Preset, centre: tuple[RunSpec, ...]) -> tuple[RunSpec, ...]:
+    """The runs of a form's grid and what the preset's recipe varies in them. Raises SpecError."""
+    return varied(RECIPES[planned.name], centre) if planned.name in RECIPES else centre
+
+
 def _from_weights(name: str, planned: Preset, weights: WeightsRegistry) -> FromScratch | FromWeights:
     """A preset that draws its class head anew does so from any weights; so does one that started from scratch."""
     if name == SCRATCH:
@@ -233,12 +301,20 @@ def _from_weights(name: str, planned: Preset, weights: WeightsRegistry) -> FromS
 def _grid_of(specs: Sequence[RunSpec]) -> Grid:
     """The grid that a recipe's runs are."""
     return Grid(
-        cross_entropy=any(isinstance(spec.loss, CrossEntropy) for spec in specs),
-        gammas=tuple(sorted({spec.loss.gamma for spec in specs if isinstance(spec.loss, Focal)})),
+        cross_entropy=_has_cross_entropy(specs),
+        gammas=_gammas(specs),
         missing_rates=tuple(sorted({spec.noise.missing_rate for spec in specs})),
         seeds=len({spec.training.seed for spec in specs}),
         own_noise=len({step.seed for spec in specs for step in spec.noise.steps}) > 1,
     )
+
+
+def _has_cross_entropy(specs: Sequence[RunSpec]) -> bool:
+    return any(isinstance(spec.loss, CrossEntropy) for spec in specs)
+
+
+def _gammas(specs: Sequence[RunSpec]) -> tuple[float, ...]:
+    return tuple(sorted({spec.loss.gamma for spec in specs if isinstance(spec.loss, Focal)}))
 
 
 def _as_text(value: Any) -> str:

@@ -7,9 +7,10 @@ from heapq import heapreplace
 import pandas as pd
 
 from noisedash.jobs.protocol import WorkerRecord
+from noisedash.noise_spec import noise_beside_rate
 from noisedash.records import JobRecord, JobState, Progress, Wanted
-from noisedash.spec import loss_label
-from noisedash.ui.text import STATE_SIGN, count, duration, percent, run_label
+from noisedash.spec import detector_label, loss_label
+from noisedash.ui.text import STATE_SIGN, count, duration, mixes_networks, percent, run_label
 
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 
@@ -103,13 +104,17 @@ def state_in_words(job: JobRecord) -> str:
 
 
 def job_frame(jobs: Sequence[JobRecord]) -> pd.DataFrame:
-    """A row per job, as the table shows it."""
+    """A row per job, as the table shows it; what noise there is beside missing labels and the networks, where told."""
     progress = [running_progress(job) for job in jobs]
+    beside = [noise_beside_rate(job.spec.noise) for job in jobs]
+    networks = [detector_label(job.spec.detector) for job in jobs]
     return pd.DataFrame(
         {
             "job": [job.id for job in jobs],
+            **({"network": networks} if mixes_networks(jobs) else {}),
             "loss": [loss_label(job.spec.loss) for job in jobs],
             "missing": [percent(job.spec.noise.missing_rate) for job in jobs],
+            **({"other noise": beside} if any(beside) else {}),
             "seed": [job.spec.training.seed for job in jobs],
             "state": [state_in_words(job) for job in jobs],
             "progress": [share_done([job]) for job in jobs],
@@ -149,11 +154,11 @@ def job_in_words(job: JobRecord) -> str:
     return " · ".join(parts) + (f"\n{job.reason}" if job.reason else "")
 
 
-def running_in_words(job: JobRecord) -> str:
+def running_in_words(job: JobRecord, among: Sequence[JobRecord] = ()) -> str:
     """'FL γ=5, 50 % missing, seed 2: step 380 of 600, 330 images/s, 11 s left'."""
     progress = running_progress(job)
     if progress is None:
-        return f"{run_label(job)}: starting"
+        return f"{run_label(job, among)}: starting"
     parts = [f"step {progress.step:,} of {job.spec.training.steps:,}"]
     if progress.phase != "training":
         parts.insert(0, progress.phase)
@@ -161,4 +166,4 @@ def running_in_words(job: JobRecord) -> str:
         parts.append(f"{progress.images_per_s:,.0f} images/s")
     if progress.eta_s is not None:
         parts.append(f"{duration(progress.eta_s)} left")
-    return f"{run_label(job)}: {', '.join(parts)}"
+    return f"{run_label(job, among)}: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""The settings that move a result beside the loss, as widgets: what they are called, and what they may be."""
+"""The settings that move a result beside loss, noise and network, as widgets: their names, and what they may be."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,14 +147,6 @@ GROUPS = (
         ),
     ),
     Group(
-        "Network",
-        (
-            WholeSetting("detector.input_side", "Input side, px", 96, 512, 4),
-            ChoiceSetting("detector.depth_multiplier", "Depth multiplier", (1.0, 0.75, 0.5, 0.25)),
-            ChoiceSetting("detector.first_stride", "First stride", (16, 8)),
-        ),
-    ),
-    Group(
         "Optimiser",
         (
             RealSetting("optimizer.learning_rate", "Learning rate", 1e-7, 10.0, 1e-3),
@@ -173,14 +165,39 @@ GROUPS = (
 )
 
 
+_FROZEN_BATCH_NORM = SwitchSetting(
+    "detector.frozen_batch_norm",
+    "Freeze batch norm",
+    "Keeps the backbone's batch norm as it starts: for pretrained weights and small batches, never from scratch.",
+)
+NETWORK_SETTINGS: dict[str, tuple[Setting, ...]] = {
+    "ssd_mobilenet_v1": (
+        WholeSetting("detector.input_side", "Input side, px", 96, 512, 4),
+        ChoiceSetting("detector.first_stride", "First stride", (16, 8), "8 keeps a finer map, for tiny inputs."),
+    ),
+    "ssd300_vgg16": (),
+    "ssdlite320_mobilenet_v3_large": (
+        WholeSetting("detector.input_side", "Input side, px", 96, 512, 4),
+        _FROZEN_BATCH_NORM,
+    ),
+    "retinanet_resnet50_fpn": (
+        WholeSetting("detector.input_side", "Input side, px", 96, 1024, 4, "Its anchors are of 32 px and more."),
+        _FROZEN_BATCH_NORM,
+    ),
+}
+"""Of each network what is its own, beside its depth and its starting score."""
+
+
 def settings_form(base: RunSpec, key: str) -> dict[str, Any]:
     """The widgets, starting from the run's own values; the values by dotted name."""
     values: dict[str, Any] = {}
-    for group in GROUPS:
+    network = Group("Network", NETWORK_SETTINGS[base.detector.kind])
+    for group in (*([network] if network.settings else []), *GROUPS):
         st.markdown(f"**{group.title}**")
         columns = st.columns([1, 1, 1, 1.25], vertical_alignment="bottom")
         for column, wanted in zip(columns, group.settings, strict=False):
-            values[wanted.name] = wanted.widget(column, setting(base, wanted.name), f"{key}-{wanted.name}")
+            own_key = f"{key}-{wanted.name.replace('detector', base.detector.kind)}"
+            values[wanted.name] = wanted.widget(column, setting(base, wanted.name), own_key)
     thresholds = columns[3].multiselect(
         "Score thresholds",
         sorted({"0.01", "0.3", *map(_text, base.evaluation.score_thresholds)}),

@@ -1,8 +1,10 @@
 """Numbers and states in words, the same on every page."""
 
+from collections.abc import Sequence
+
 from noisedash.noise_spec import noise_label
 from noisedash.records import JobRecord, JobState
-from noisedash.spec import loss_label
+from noisedash.spec import detector_label, loss_label
 
 STATE_SIGN = {
     JobState.QUEUED: "○ queued",
@@ -49,8 +51,14 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def run_label(job: JobRecord) -> str:
-    """What sets a run apart within its study."""
+def run_label(job: JobRecord, among: Sequence[JobRecord] = ()) -> str:
+    """What sets a run apart within its study: loss, all of the noise and seed, and its network where they differ."""
     spec = job.spec
     noise = noise_label(spec.noise) if spec.noise.steps else f"{percent(0)} missing"
-    return f"{loss_label(spec.loss)}, {noise}, seed {spec.training.seed}"
+    network = f"{detector_label(spec.detector)}, " if mixes_networks(among) else ""
+    return f"{network}{loss_label(spec.loss)}, {noise}, seed {spec.training.seed}"
+
+
+def mixes_networks(jobs: Sequence[JobRecord]) -> bool:
+    """Whether the jobs train networks of several kinds."""
+    return len({detector_label(job.spec.detector) for job in jobs}) > 1
