@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from noisedash.errors import NotFoundError, SpecError
 from noisedash.spec import DataSpec, FromScratch, FromWeights, RunSpec, SplitSpec
-from noisedash.studies import quick
+from noisedash.studies import quick, variations
 from noisedash.studies.grid import check_count, without_repeats
 from noisedash.studies.overrides import apply_to_all
 from noisedash.studies.paper import paper_gammas, paper_losses
 from noisedash.studies.study import Study
+from noisedash.studies.variations import Variations, with_variations
 
 RecipeFunction = Callable[[DataSpec, FromScratch | FromWeights, Sequence[int]], tuple[RunSpec, ...]]
 
@@ -29,6 +30,8 @@ class Recipe:
     """The name of the weights that it starts from unless the person names others; None: from scratch."""
     seeds: tuple[int, ...] = (0,)
     """The seeds that it runs unless the person names others."""
+    vary: Callable[[RunSpec], Variations] | None = None
+    """What is changed in each run, a setting alone at a time, once the person's overrides are in; None: nothing."""
 
 
 _PAPER_NOTE = (
@@ -58,6 +61,41 @@ RECIPES: dict[str, Recipe] = {
         title="The paper's second experiment: gamma 0 to 8 at 0, 10 and 50 % missing",
         note=_PAPER_NOTE,
         runs=paper_gammas,
+    ),
+    "confounders": Recipe(
+        name="confounders",
+        title="When does a high gamma help? One setting changed at a time",
+        note="Gamma 2 and 5 with half of the labels missing, in the quick study's regime and with each alone: the "
+        "class head's prior, classification weight, augmentation, half and twice the steps, optimiser, and from "
+        "scratch. The score threshold needs no runs of its own. One centre in one corner of the settings: what moves "
+        "the effect elsewhere may differ.",
+        runs=variations.confounders,
+        dataset=quick.DATASET,
+        weights=quick.WEIGHTS,
+        seeds=quick.SEEDS,
+        vary=variations.confounding_settings,
+    ),
+    "scratch-or-finetuned": Recipe(
+        name="scratch-or-finetuned",
+        title="The paper's future work: trained from scratch against fine-tuned",
+        note="Cross-entropy, gamma 2 and gamma 5 on clean labels and with half of them missing: fine-tuned, from "
+        "scratch with as many steps, and from scratch with three times as many. With as many steps a network from "
+        "scratch may not have learnt enough to be hurt by missing labels: read its clean runs first.",
+        runs=variations.scratch_or_finetuned,
+        dataset=quick.DATASET,
+        weights=quick.WEIGHTS,
+        seeds=quick.SEEDS,
+        vary=variations.from_scratch_too,
+    ),
+    "architectures": Recipe(
+        name="architectures",
+        title="Four architectures on clean labels and with half of them missing",
+        note="SSD-MobileNetV1, SSDLite-MobileNetV3, SSD300-VGG16 and RetinaNet-ResNet50, all from scratch, at 160 px "
+        "(SSD300: 300 px) and one learning rate that suits none of them best. Small for a start: the two large "
+        "networks want a GPU, more steps and weights to tell anything of what they can do.",
+        runs=variations.architectures,
+        dataset=quick.DATASET,
+        vary=variations.other_architectures,
     ),
     "indoor-pretrain": Recipe(
         name="indoor-pretrain",
@@ -95,14 +133,19 @@ def build_study(
         )
     chosen_seeds = tuple(dict.fromkeys(recipe.seeds if seeds is None else seeds))
     data = DataSpec(content_hash=content_hash, split=split or SplitSpec())
-    specs = recipe.runs(data, initial or FromScratch(), chosen_seeds)
+    centre = apply_to_all(recipe.runs(data, initial or FromScratch(), chosen_seeds), overrides or {})
     return make_study(
         name=recipe.name if dataset_name == recipe.dataset else f"{recipe.name}-{dataset_name}",
         title=recipe.title,
         note=recipe.note,
         dataset_name=dataset_name,
-        specs=apply_to_all(specs, overrides or {}),
+        specs=varied(recipe, centre),
     )
+
+
+def varied(recipe: Recipe, centre: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
+    """The runs of a recipe whose overrides are in, with what it varies in them. Raises SpecError."""
+    return tuple(centre) if recipe.vary is None else with_variations(centre, recipe.vary)
 
 
 def make_study(name: str, title: str, note: str, dataset_name: str, specs: Sequence[RunSpec]) -> Study:
