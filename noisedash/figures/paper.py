@@ -1,11 +1,13 @@
-"""What was published beside what was measured: the paper's Figure 5, and the numbers of its claims."""
+"""What was published beside what was measured: the paper's Figure 5, its claims' numbers, and what moves them."""
 
 from collections.abc import Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from noisedash.figures.curves import MAP
-from noisedash.figures.style import BLUE, GREY, new_figure, plain, rate_style
+from noisedash.figures.style import BLUE, GREY, in_style, new_figure, plain, rate_style
 from noisedash.published import GammaCurve
 from noisedash.studies.claims import published_value
 from noisedash.studies.verdicts import Verdict
@@ -82,3 +84,32 @@ def _marks(
 def _known(reach: float) -> float:
     """The length of a whisker; none for a single run."""
     return round(reach, 4) if reach == reach else 0.0
+
+
+def confounders_figure(ranked: pd.DataFrame) -> go.Figure:
+    """What `studies.confounders.rank` found, ranked: the effect of gamma under each setting, and what is explained."""
+    names = [plain(name) for name in ranked["setting"]]
+    figure = make_subplots(
+        1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=["γ 5 − γ 2 under the setting", "explained"]
+    )
+    in_style(figure, "", "", height=130 + 34 * len(names))
+    for column, (value, low, high) in enumerate(
+        (("effect", "effect_low", "effect_high"), ("explained", "low", "high")), start=1
+    ):
+        trace = _marks(ranked[value].tolist(), names, "", "circle", 10, BLUE, "")
+        reach = {"array": ranked[high] - ranked[value], "arrayminus": ranked[value] - ranked[low]}
+        whiskers = {name: [_known(length) for length in lengths] for name, lengths in reach.items()}
+        trace.error_x = {"type": "data", **whiskers, "color": BLUE, "thickness": 2, "width": 5}
+        trace.customdata = ranked[[low, high, "runs"]].to_numpy()
+        trace.hovertemplate = (
+            "%{y}<br>%{x:+.2f}, from %{customdata[0]:+.2f} to %{customdata[1]:+.2f}"
+            ", n = %{customdata[2]}<extra></extra>"
+        )
+        figure.add_trace(trace, 1, column)
+        figure.add_vline(0, line={"color": GREY, "width": 1}, col=column)
+    figure.add_vline(ranked["effect"].iloc[0], line={"color": GREY, "width": 1.5, "dash": "dash"}, col=1)
+    figure.update_xaxes(title_text="points of mAP", showgrid=True, rangemode="normal")
+    figure.update_yaxes(autorange="reversed", showgrid=False, rangemode="normal")
+    figure.update_yaxes(automargin=True, col=1)
+    figure.update_layout(showlegend=False)
+    return figure

@@ -33,6 +33,26 @@ def claims_table(verdicts: tuple[Verdict, ...], paper_dataset: str) -> pd.DataFr
     )
 
 
+def confounders_table(ranked: pd.DataFrame) -> pd.DataFrame:
+    """What `studies.confounders.rank` found, for reading, as markdown texts."""
+
+    def between(low: str, high: str) -> list[str]:
+        ends = zip(ranked[low], ranked[high], strict=True)
+        return [plain(f"{points(a)} to {points(b)}" if a == a else "–").replace(" ", "\u00a0") for a, b in ends]
+
+    return pd.DataFrame(
+        {
+            "Setting": [plain(name) for name in ranked["setting"]],
+            "γ 5 − γ 2": [plain(points(value)) for value in ranked["effect"]],
+            "95 % interval": between("effect_low", "effect_high"),
+            "Explains": [plain(points(value)) for value in ranked["explained"]],
+            "95 % interval of it": between("low", "high"),
+            "Share": [plain(f"{share:.0%}") if share == share else "–" for share in ranked["share"]],
+            "n": [str(runs) for runs in ranked["runs"]],
+        }
+    )
+
+
 def points(value: float) -> str:
     """Points of mAP with their sign; '–' where there are none.
 

@@ -10,8 +10,9 @@ import streamlit as st
 from noisedash import published
 from noisedash.figures import curves
 from noisedash.figures.curves import MAP, POINTS_LOST, Measure
-from noisedash.figures.paper import claims_figure, published_over_gamma
+from noisedash.figures.paper import claims_figure, confounders_figure, published_over_gamma
 from noisedash.jobs.store import Store
+from noisedash.studies.confounders import rank, settings_of
 from noisedash.studies.robustness import basis
 from noisedash.studies.summary import MEAN
 from noisedash.studies.verdicts import Condition, conditions, judge
@@ -120,6 +121,7 @@ def _compared(found: Found, view: View) -> None:
     rows = found.rows
     at = rows[(rows["threshold"] == chosen.threshold) & (rows["class_name"] == MEAN) & (rows["step"] == chosen.step)]
     _basis(found, at)
+    _confounders(found, chosen.threshold)
     _curves(found, view, chosen.threshold)
     _claims(rows, view, chosen)
 
@@ -131,6 +133,28 @@ def _basis(found: Found, rows: pd.DataFrame) -> None:
         st.markdown(plain(study.note))
         st.markdown(f"Stands on {plain(basis_in_words(basis(found.specs, rows)))}.")
         st.markdown(results.completeness(found))
+
+
+def _confounders(found: Found, threshold: float) -> None:
+    """What moves the effect of gamma, where the study is one of the recipe `confounders`."""
+    settings = settings_of(found.specs)
+    if not settings:
+        return
+    st.subheader("What moves the effect of γ", anchor=False)
+    st.markdown(
+        "The effect is γ = 5 minus γ = 2 at 50 % missing, in points of mAP. A setting *explains* what of it is gone "
+        "when that setting alone is changed, run by run of the same seed and noise draw; below 0 the effect grows. "
+        "Settings are ranked by size; intervals are 95 % ones, each for itself."
+    )
+    with one_sentence_errors():
+        ranked = rank(found.rows, settings, threshold)
+        chart(
+            confounders_figure(ranked),
+            "confounders",
+            "The effect of gamma under each setting, and what the setting explains of it, with intervals; the table "
+            "below has the numbers.",
+        )
+        st.table(paper.confounders_table(ranked), border="horizontal", hide_index=True)
 
 
 def _curves(found: Found, view: View, threshold: float) -> None:
