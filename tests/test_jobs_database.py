@@ -3,8 +3,10 @@
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -284,3 +286,29 @@ def claim_and_forget(store: Store) -> None:
     """Claim a job; these have no specification."""
     with store._database.write() as transaction, pytest.raises(ValueError, match="RunSpec"):
         queue.claim(transaction, "worker", LEASE_S)
+
+
+def test_readers_wait_for_one_that_stands_still_with_a_lock_on_the_logs_index(tmp_path: Path) -> None:
+    """SQLite itself gives up after ten seconds with 'locking protocol', whatever its busy timeout is."""
+    store = a_store(tmp_path)
+    store.submit_study(study(1))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", LOCKS_OUT_READERS, str(tmp_path / "noisedash.db-shm")], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.read(1) == b"."
+    start = time.monotonic()
+    assert len(store.jobs()) == 1
+    assert time.monotonic() - start > 8, "nobody held a lock"
+    assert holder.wait() == 0
+    holder.stdout.close()
+
+
+LOCKS_OUT_READERS = """
+import fcntl, sys, time
+with open(sys.argv[1], "r+b") as index:
+    fcntl.lockf(index, fcntl.LOCK_EX, 5, 123)  # the five read marks: https://www.sqlite.org/walformat.html
+    sys.stdout.write(".")
+    sys.stdout.flush()
+    time.sleep(14)
+"""

@@ -13,10 +13,10 @@ from jobs_tools import a_store, spec, study, wait_until
 from test_jobs_trainer import first_step, register, spec_of, submit, train_in_process
 
 from noisedash.errors import TransferError
-from noisedash.jobs import uploads as uploads_module
+from noisedash.jobs import patience
 from noisedash.jobs.runfolder import Attempt, queue_log, run_folder
 from noisedash.jobs.storage import CHECKPOINTS, RunStorage, checksummed, finished_attempt, storage_of
-from noisedash.jobs.uploads import insist, share_results, uploads
+from noisedash.jobs.uploads import share_results, uploads
 from noisedash.records import JobState
 from noisedash.settings import Settings, current_settings
 
@@ -175,23 +175,10 @@ class TestUploads:
     def test_results_are_insisted_on(
         self, storage: RunStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(uploads_module, "AGAIN_S", 0.0)
+        monkeypatch.setattr(patience, "AGAIN_S", 0.0)
         Failing(monkeypatch, times=3)
         share_results(storage, attempt(tmp_path / "a"), 1)
         assert storage.fetch(Attempt(tmp_path / "b").weights, 1)
-
-    def test_insisting_ends(self) -> None:
-        now = [0.0]
-
-        def fail() -> None:
-            raise TransferError("No.")
-
-        def sleep(seconds: float) -> None:
-            now[0] += seconds
-
-        with pytest.raises(TransferError):
-            insist(fail, 60.0, sleep, lambda: now[0])
-        assert 60 < now[0] < 70
 
     def test_nothing_happens_without_a_storage(self, tmp_path: Path) -> None:
         with uploads(None, Attempt(tmp_path), 1) as upload:

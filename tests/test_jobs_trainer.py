@@ -1,7 +1,7 @@
 """The trainer from its job to its results: interrupted, killed, wrong, and in the foreground."""
 
 import hashlib
-import logging
+import os
 import re
 import signal
 import sqlite3
@@ -18,7 +18,7 @@ import cv2
 import psutil
 import pytest
 import torch
-from jobs_tools import Clock, wait_until
+from jobs_tools import wait_until
 from training_toys import CLASSES, toy_dataset, toy_pixels
 
 from noisedash.datasets import registry
@@ -37,14 +37,14 @@ from noisedash.errors import (
     StoreError,
 )
 from noisedash.evaluation.files import load_predictions
-from noisedash.jobs import trainer
+from noisedash.jobs import patience, trainer
 from noisedash.jobs.protocol import Claim, TrainerExit
 from noisedash.jobs.run import prepare
 from noisedash.jobs.runfolder import Attempt, newest_attempt, queue_log, run_folder
 from noisedash.jobs.slots import Slot
 from noisedash.jobs.store import Store
 from noisedash.jobs.supervisor import supervise, trainer_command
-from noisedash.jobs.trainer import StoreDesk, insist, run_here
+from noisedash.jobs.trainer import StoreDesk, run_here
 from noisedash.probe_records import load_probe
 from noisedash.records import JobState, Progress
 from noisedash.settings import Settings, current_settings
@@ -140,6 +140,24 @@ def first_step(attempt: Attempt) -> int:
 
 
 class TestTrainerProcess:
+    def test_a_database_that_is_away_as_it_starts_is_waited_for(self, settings: Settings, store: Store) -> None:
+        submit(store, spec_of(register(settings)))
+        claim = claimed(store)
+        store.close()
+        database = settings.home / "noisedash.db"
+        database.rename(settings.home / "away.db")
+        database.mkdir()
+        log = run_folder(settings, claim.run_id).attempt(claim.token).log
+        log.parent.mkdir(parents=True)
+        with log.open("wb") as output:
+            environment = {**os.environ, "NOISEDASH_HOME": str(settings.home), "NOISEDASH_DB": settings.database_url}
+            trainer = subprocess.Popen(trainer_command(claim), env=environment, stdout=output, stderr=output)
+        wait_until(lambda: "Trying again." in log.read_text(), 60)
+        database.rmdir()
+        (settings.home / "away.db").rename(database)
+        assert trainer.wait(120) == 0, log.read_text()
+        assert store.job(1).state is JobState.DONE
+
     def test_stopped_and_killed_it_ends_with_the_same_weights_to_the_bit(
         self, settings: Settings, store: Store, tmp_path: Path
     ) -> None:
@@ -402,7 +420,7 @@ class TestDesk:
                 raise StoreError("The connection was cut.")
 
         monkeypatch.setattr(store, "finish", cut_after_the_commit)
-        monkeypatch.setattr(trainer, "insist", partial(insist, sleep=lambda _: None))
+        monkeypatch.setattr(patience, "AGAIN_S", 0.0)
         desk.finish([])
         assert len(tries) == 2
         assert store.job(1).state is JobState.DONE
@@ -423,26 +441,3 @@ class TestDesk:
         with pytest.raises(StaleTokenError):
             desk.checkpointed(8, tmp_path)
         assert store.job(1).checkpoint_step == 7
-
-    def test_results_are_offered_until_the_database_takes_them(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.WARNING)
-        clock = Clock()
-        tries: list[float] = []
-
-        def write() -> None:
-            tries.append(clock.now)
-            if len(tries) < 3:
-                raise StoreError("The disk is full.")
-
-        def sleep(seconds: float) -> None:
-            clock.now += seconds
-
-        insist(write, sleep, clock)
-        assert len(tries) == 3
-
-        def never() -> None:
-            raise StoreError("The disk is full.")
-
-        with pytest.raises(StoreError):
-            insist(never, sleep, clock)
-        assert clock.now > tries[-1] + 600

@@ -26,6 +26,10 @@ from noisedash.jobs.trouble import CONNECTION_IS_SPOILT, in_plain_words, sqlite_
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another one."""
 LOOK_FOR_LOCK_S = 0.001
+_WRITE, _LOOK = "BEGIN IMMEDIATE", "SELECT 1 FROM sqlite_schema LIMIT 1"
+"""What takes SQLite's write lock, and what takes the lock of a reader."""
+_TAKEN = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+"""SQLite's errors where another has the lock."""
 STANDSTILL_S = 30.0
 """PostgreSQL ends a transaction whose process stood still for so long (stopped, or its machine was switched off)."""
 NETWORK_FILE_SYSTEMS = (
@@ -210,7 +214,7 @@ def _open_sqlite(url: URL, busy_timeout_s: float) -> Engine:
         if connection.get_execution_options().get("immediate", False):
             _begin_immediate(connection, busy_timeout_s)
         else:
-            connection.exec_driver_sql("BEGIN")
+            _begin_reading(connection, busy_timeout_s)
 
     @event.listens_for(engine, "handle_error")
     def open_anew(context: ExceptionContext) -> None:
@@ -230,21 +234,35 @@ def _begin_immediate(connection: Connection, busy_timeout_s: float) -> None:
     deadline = time.monotonic() + busy_timeout_s
     driver.execute("PRAGMA busy_timeout = 0")
     try:
-        while _is_taken(driver) and time.monotonic() < deadline:
+        while _is_taken(driver, _WRITE) and time.monotonic() < deadline:
             time.sleep(random.uniform(0.5, 1.5) * LOOK_FOR_LOCK_S)
         if not driver.in_transaction:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # SQLAlchemy wraps the error
+            connection.exec_driver_sql(_WRITE)  # SQLAlchemy wraps the error
     finally:
         if not connection.invalidated:
             driver.execute(f"PRAGMA busy_timeout = {round(busy_timeout_s * 1000)}")
 
 
-def _is_taken(driver: Any) -> bool:
-    """Try to take the write lock. False where that was done, or where waiting would not help."""
+def _begin_reading(connection: Connection, busy_timeout_s: float) -> None:
+    """Begin to see one state of the database, which the first look at it would do otherwise.
+
+    A process that stands still while it holds a lock on the log's index (stopped, or starved) makes SQLite give up
+    after ten seconds or so, whatever its busy timeout is, with an error of its own: this waits as for any other lock.
+    """
+    driver: Any = connection.connection.driver_connection
+    deadline = time.monotonic() + busy_timeout_s
+    connection.exec_driver_sql("BEGIN")
+    while _is_taken(driver, _LOOK) and time.monotonic() < deadline:
+        time.sleep(LOOK_FOR_LOCK_S)
+    connection.exec_driver_sql(_LOOK)  # SQLAlchemy wraps the error
+
+
+def _is_taken(driver: Any, statement: str) -> bool:
+    """Try to take the lock that the statement needs. False where that was done, or where waiting would not help."""
     try:
-        driver.execute("BEGIN IMMEDIATE")
+        driver.execute(statement).fetchone()
     except driver.OperationalError as error:
-        return str(error.sqlite_errorname).startswith("SQLITE_BUSY")
+        return str(error.sqlite_errorname).startswith(_TAKEN)
     return False
 
 
@@ -255,7 +273,10 @@ def _enter_wal_mode(connection: Any, busy_timeout_s: float) -> None:
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         except connection.OperationalError as error:
-            if error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_LOCKED") or time.monotonic() > deadline:
+            if (
+                error.sqlite_errorname not in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+                or time.monotonic() > deadline
+            ):
                 raise
             time.sleep(0.02)
         else:

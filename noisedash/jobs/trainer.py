@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ import torch
 
 from noisedash.errors import NoiseDashError, QueueError, StaleTokenError, StorageError, StoreError
 from noisedash.jobs.lease import LeaseWatch, end_this_process
+from noisedash.jobs.patience import insist
 from noisedash.jobs.processes import be_killed_first, die_with_supervisor
 from noisedash.jobs.protocol import HEARTBEAT_S, TrainerExit
 from noisedash.jobs.run import conduct
@@ -31,8 +31,6 @@ from noisedash.settings import Settings, current_settings
 from noisedash.spec import RunSpec
 from noisedash.training.loop import TrainingStoppedError
 
-INSIST_S = 600.0
-"""How long a result that the database does not take (locked, disk full) is offered again."""
 NICENESS = 5
 """Trainers leave the processor to the pages when those want it."""
 
@@ -93,23 +91,6 @@ class StoreDesk:
         insist(lambda: self._store.fail(self._job_id, self._token, reason))
 
 
-def insist(
-    write: Callable[[], None],
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Write, and again while the database cannot be written, for ten minutes. Raises StoreError after that."""
-    deadline = clock() + INSIST_S
-    while True:
-        try:
-            return write()
-        except StoreError as error:
-            if clock() > deadline:
-                raise
-            logger.warning("The database takes no results yet: %s", error)
-            sleep(2.0)
-
-
 def main(job_id: int, token: int, checkpoint_s: float) -> int:
     """Train the job that the token was given for; the exit code. Every end but a crash is said in the store."""
     die_with_supervisor()
@@ -118,8 +99,12 @@ def main(job_id: int, token: int, checkpoint_s: float) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     share_threads(os.environ)
     settings = current_settings()
-    store = Store(settings.database_url)
-    job = store.job(job_id)
+    try:
+        store = insist(lambda: Store(settings.database_url))
+        job = insist(lambda: store.job(job_id))
+    except StoreError as error:
+        logger.error("%s", error)
+        return TrainerExit.CUT_OFF
     LeaseWatch(lambda: store.lease_left_s(job_id, token)).guard(end_this_process)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())

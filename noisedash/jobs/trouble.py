@@ -15,6 +15,7 @@ _STARTING = "is starting or stopping; work goes on when it is back"
 _SQLITE_ADVICE = {
     "SQLITE_BUSY": _LOCKED,
     "SQLITE_LOCKED": _LOCKED,
+    "SQLITE_PROTOCOL": _LOCKED,
     "SQLITE_READONLY": "cannot be written; give this user the right to write it, its -wal and -shm, and the folder",
     "SQLITE_FULL": _DISK_FULL,
     "SQLITE_CANTOPEN": "cannot be opened; check that its folder exists and that this user may write there",

@@ -2,25 +2,19 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from noisedash.errors import TransferError
+from noisedash.jobs.patience import insist
 from noisedash.jobs.runfolder import Attempt
 from noisedash.jobs.storage import CHECKPOINTS, RunStorage
 from noisedash.training.checkpoint import CheckpointFolder
 
-T = TypeVar("T")
-
-INSIST_S = 600.0
-"""How long results that the storage does not take are offered again."""
 FETCH_S = 60.0
 """How long a storage that does not answer is asked for checkpoints."""
-AGAIN_S = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +34,8 @@ def share_results(storage: RunStorage | None, attempt: Attempt, claim: int) -> N
     if storage is None:
         return
     for path in (attempt.predictions, attempt.weights, attempt.probe):
-        insist(partial(storage.keep, path, claim), INSIST_S)
-    insist(partial(storage.keep_log, attempt.log, claim), INSIST_S)
+        insist(partial(storage.keep, path, claim))
+    insist(partial(storage.keep_log, attempt.log, claim))
 
 
 def clear_shared_checkpoints(storage: RunStorage | None) -> None:
@@ -51,24 +45,6 @@ def clear_shared_checkpoints(storage: RunStorage | None) -> None:
             storage.clear_checkpoints()
     except TransferError as error:
         logger.warning("Checkpoints that are no longer needed stay: %s", error)
-
-
-def insist(
-    transfer: Callable[[], T],
-    within_s: float,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> T:
-    """Do it, and again while the storage fails. Raises TransferError once `within_s` seconds have passed."""
-    deadline = clock() + within_s
-    while True:
-        try:
-            return transfer()
-        except TransferError as error:
-            if clock() > deadline:
-                raise
-            logger.warning("%s Trying again.", error)
-            sleep(AGAIN_S)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from noisedash.errors import StaleTokenError, StoreError
 from noisedash.jobs.processes import die_with_supervisor
@@ -19,6 +21,7 @@ from noisedash.jobs.store import Store
 from noisedash.records import MetricRecord, Progress, ResultRecord
 from noisedash.settings import current_settings
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 STAY = "trap '' TERM INT HUP; touch $NOISEDASH_HOME/$0; sleep 600 & wait; sleep 600"
@@ -37,8 +40,8 @@ def main(job_id: int, token: int, mode: str, step_s: float) -> None:
     if mode == "trap" and job_id == 1:
         trap()
     settings = current_settings()
-    store = open_store(settings.database_url)
-    job = store.job(job_id)
+    store = persistently(lambda: Store(settings.database_url))
+    job = persistently(lambda: store.job(job_id))
     folder = run_folder(settings, job.run_id)
     own = folder.attempt(token).path
     steps = job.spec.training.steps
@@ -47,7 +50,8 @@ def main(job_id: int, token: int, mode: str, step_s: float) -> None:
             keep(own, step)
             report(store, job_id, token, step, steps)
             time.sleep(step_s)
-        finish(store, job_id, token, ResultRecord(job.run_id, steps, True, 0.5, float(token), {}))
+        result = ResultRecord(job.run_id, steps, True, 0.5, float(token), {})
+        persistently(lambda: store.finish(job_id, token, [result]))
     except StaleTokenError as error:
         sys.exit(str(error))
 
@@ -65,10 +69,11 @@ def steps_done(folder: Path) -> int:
     return max((int(path.read_text()) for path in folder.glob("attempt-*/checkpoint")), default=0)
 
 
-def open_store(url: str) -> Store:
+def persistently(call: Callable[[], T]) -> T:
+    """As the real trainer: ask the database until it answers."""
     while True:
         try:
-            return Store(url)
+            return call()
         except StoreError as error:
             logger.warning("%s", error)
             time.sleep(0.2)
@@ -80,16 +85,6 @@ def report(store: Store, job_id: int, token: int, step: int, steps: int) -> None
         store.report(job_id, token, Progress("training", step, steps), MetricRecord(step, float(token), 0, 0, 0, 0))
     except StoreError as error:
         logger.warning("%s", error)
-
-
-def finish(store: Store, job_id: int, token: int, result: ResultRecord) -> None:
-    """As the real trainer: results are offered until the database takes them."""
-    while True:
-        try:
-            return store.finish(job_id, token, [result])
-        except StoreError as error:
-            logger.warning("%s", error)
-            time.sleep(0.2)
 
 
 def trap() -> None:
