@@ -85,8 +85,21 @@ def judge(
     rows: pd.DataFrame, condition: Condition, level: float = 0.95, claims: Sequence[Claim] = CLAIMS
 ) -> tuple[Verdict, ...]:
     """Each claim held against the rows of one condition, in the claims' order."""
-    own = _of_condition(_mean_rows(rows), condition)
+    own = rows_under(rows, condition)
     return tuple(_verdict(own, claim, level) for claim in claims)
+
+
+def rows_under(rows: pd.DataFrame, condition: Condition) -> pd.DataFrame:
+    """The rows of mAP of one condition: its focal losses, and cross-entropy with the same settings."""
+    mean = _mean_rows(rows)
+    measured = mean[
+        (mean["threshold"] == condition.threshold)
+        & (mean["step"] == condition.step)
+        & (mean["final"] == condition.final)
+    ]
+    focal = measured[(measured["kind"] == "focal") & (measured["condition"] == condition.settings)]
+    ce = measured[(measured["kind"] == "ce") & measured["settings"].isin(focal["settings"])]
+    return pd.concat([focal, ce]).drop(columns="condition")
 
 
 def _verdict(rows: pd.DataFrame, claim: Claim, level: float) -> Verdict:
@@ -205,15 +218,3 @@ def _mean_rows(rows: pd.DataFrame) -> pd.DataFrame:
         for settings, label, gamma, kind in mean[["settings", "loss", "gamma", "kind"]].itertuples(index=False)
     ]
     return mean.assign(condition=texts)
-
-
-def _of_condition(rows: pd.DataFrame, condition: Condition) -> pd.DataFrame:
-    """The condition's focal rows, and the cross-entropy rows of the same settings."""
-    measured = rows[
-        (rows["threshold"] == condition.threshold)
-        & (rows["step"] == condition.step)
-        & (rows["final"] == condition.final)
-    ]
-    focal = measured[(measured["kind"] == "focal") & (measured["condition"] == condition.settings)]
-    ce = measured[(measured["kind"] == "ce") & measured["settings"].isin(focal["settings"])]
-    return pd.concat([focal, ce])

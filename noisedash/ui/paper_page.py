@@ -14,8 +14,8 @@ from noisedash.figures.paper import claims_figure, confounders_figure, published
 from noisedash.jobs.store import Store
 from noisedash.studies.confounders import rank, settings_of
 from noisedash.studies.robustness import basis
-from noisedash.studies.summary import MEAN
-from noisedash.studies.verdicts import Condition, conditions, judge
+from noisedash.studies.summary import aggregate
+from noisedash.studies.verdicts import Condition, conditions, judge, rows_under
 from noisedash.studies.wording import basis_in_words
 from noisedash.ui import paper, results
 from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
@@ -118,12 +118,11 @@ def _compared(found: Found, view: View) -> None:
         chosen = choices[0]
         if len(choices) > 1:
             chosen = st.selectbox("Runs with", choices, format_func=paper.condition_label, key="condition", width=520)
-    rows = found.rows
-    at = rows[(rows["threshold"] == chosen.threshold) & (rows["class_name"] == MEAN) & (rows["step"] == chosen.step)]
+    at = rows_under(found.rows, chosen).assign(settings="")
     _basis(found, at)
     _confounders(found, chosen.threshold)
-    _curves(found, view, chosen.threshold)
-    _claims(rows, view, chosen)
+    _curves(aggregate(at), view)
+    _claims(found.rows, view, chosen)
 
 
 def _basis(found: Found, rows: pd.DataFrame) -> None:
@@ -157,9 +156,8 @@ def _confounders(found: Found, threshold: float) -> None:
         st.table(paper.confounders_table(ranked), border="horizontal", hide_index=True)
 
 
-def _curves(found: Found, view: View, threshold: float) -> None:
+def _curves(points: pd.DataFrame, view: View) -> None:
     """Both of the paper's figures with one's own curves in them."""
-    points = found.points_at(threshold)
     shown = curves.lost_since_clean(points) if view.measure.is_loss else points
     over_noise, over_gamma = published.curves_over_noise(view.dataset), published.curves_over_gamma(view.dataset)
     title = published.DATASETS[view.dataset].title
