@@ -63,7 +63,8 @@ def _curves(rows: pd.DataFrame, _all_classes: pd.DataFrame) -> None:
         st.info(_NEEDS_CLEAN)
         return
     st.markdown(what)
-    chart(analysis.figure(table, title), "statistics-curves", f"{title} over missing labels, a curve per loss.")
+    figure = analysis.figure(table, title).update_yaxes(rangemode="normal")
+    chart(figure, "statistics-curves", f"{title} over missing labels, a curve per loss.")
     if form != "min-max":
         st.markdown(f"What the intervals cover: {_varied(table)}. Other test images are a source of their own.")
 
