@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from noisedash.frozen import parse
 from noisedash.noise_spec import (
@@ -47,7 +48,7 @@ def choose_recipe(classes: Sequence[str], seed: int) -> NoiseRecipe:
     """The recipe that the controls say, all in the address; every kind has a step, of rate 0 where it is not used."""
     rates = _choose_rates({kind: start for kind, (_, _, start) in RATES.items()})
     with st.expander("Who is hit, and how far boxes are off"):
-        who = _choose_who(classes)
+        who = _choose_who(classes, st.columns(4, gap="medium"))
         amounts = _choose_amounts()
     return _recipe(rates, who, amounts, seed)
 
@@ -62,7 +63,8 @@ def choose_beside_missing(classes: Sequence[str]) -> NoiseRecipe:
     opened = st.session_state.setdefault("noise-opened", any(key in st.query_params for key in others.values()))
     with st.expander("Noise beside missing labels, and who is hit", opened, icon=":material/blur_on:"):
         rates = {"missing": 0.0, **_choose_rates(dict.fromkeys(others, 0))}
-        return _recipe(rates, _choose_who(classes), _choose_amounts(), seed=0)
+        who = _choose_who(classes, [*st.columns(2, gap="medium"), *st.columns(2, gap="medium")])
+        return _recipe(rates, who, _choose_amounts(), seed=0)
 
 
 def _recipe(
@@ -85,9 +87,10 @@ def _choose_rates(starts: Mapping[str, int]) -> dict[str, float]:
     return rates
 
 
-def _choose_who(classes: Sequence[str]) -> dict[str, Weighting]:
+def _choose_who(classes: Sequence[str], places: Sequence[DeltaGenerator]) -> dict[str, Weighting]:
+    """Who is hit by each kind, asked at a place for each."""
     chosen = {}
-    for column, (kind, (label, key, _)) in zip(st.columns(4, gap="medium"), RATES.items(), strict=True):
+    for column, (kind, (label, key, _)) in zip(places, RATES.items(), strict=True):
         names = list(WHO)[:FOR_EXTRA] if kind == "extra" else list(WHO)
         title = "Extra boxes are like" if kind == "extra" else f"{label} hit"
         chosen[kind] = column.selectbox(title, names, key=f"{key}-who", bind="query-params")

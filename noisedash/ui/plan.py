@@ -178,7 +178,7 @@ def study_in_words(study: Study, weights_name: str) -> str:
     labels = f"Training labels: {_noise_in_words(specs)}{drawn}" if draws else "The training labels stay clean"
     start = "from scratch" if weights_name == SCRATCH else f"from {weights_name}"
     return (
-        f"{detector_label(specs[0].detector)} {start} on {study.dataset_name}, with {_listed(losses)}, "
+        f"{detector_label(specs[0].detector)} {start} on {study.dataset_name}, with {_listed(losses)}, over "
         f"{count(seeds, 'seed')}. {labels}. The test set stays clean."
     )
 

@@ -167,7 +167,7 @@ GROUPS = (
 
 _FROZEN_BATCH_NORM = SwitchSetting(
     "detector.frozen_batch_norm",
-    "Freeze batch norm",
+    "Freeze BN",
     "Keeps the backbone's batch norm as it starts: for pretrained weights and small batches, never from scratch.",
 )
 NETWORK_SETTINGS: dict[str, tuple[Setting, ...]] = {
