@@ -73,6 +73,7 @@ def test_what_is_tolerated_is_the_librarys_and_goes_by_the_limit(filled: Store) 
         app = open_page("results", **query, within=str(limit))
         for _, row in tolerances(at, limit).iterrows():
             assert tolerance_in_words(row, limit, "points") in said(app)
+        assert said(app).count(" tolerates ") == 5
     app.toggle(key="every-class").set_value(True).run()
     assert set(app.dataframe[0].value["class"]) > {"exit sign", "mean of all"}
 
