@@ -102,7 +102,7 @@ def test_run_page_shows_the_runs_own_results(filled: Store) -> None:
     assert app.query_params["id"] in (job.run_id, [job.run_id])
     assert not app.exception
     assert not app.error
-    assert app.selectbox(key="study").value == "demo"
+    assert app.selectbox(key="study-of-run").value == "demo"
     assert app.metric[0].value == f"{expected[0].mean:.4f}"
     app.slider(key="score-0.01").set_value(0.3).run()
     assert app.metric[0].value == f"{expected[1].mean:.4f}"

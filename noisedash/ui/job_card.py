@@ -42,7 +42,7 @@ def show(store: Store, job: JobRecord) -> None:
                         ask(store, job.id)
                         st.rerun()
         if job.state is JobState.DONE:
-            run_detail.link(job, st.session_state["study"])
+            run_detail.link(job)
         else:
             _show_order(store, job)
         _show_clone(store, job)

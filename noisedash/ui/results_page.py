@@ -241,7 +241,7 @@ def _one_run(found: Found) -> None:
             width=420,
         )
         if run_id is not None:
-            run_detail.link(done[run_id], next(study.name for study in found.studies if run_id in study.run_ids))
+            run_detail.link(done[run_id])
 
 
 def _training(store: Store, found: Found) -> None:

@@ -19,7 +19,7 @@ from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, StudyRecord
 from noisedash.settings import Settings, current_settings
 from noisedash.ui import probe
-from noisedash.ui.layout import chart, empty_state, one_sentence_errors, page, plain, start_with
+from noisedash.ui.layout import chart, empty_state, one_sentence_errors, page, plain
 from noisedash.ui.progress import job_in_words
 from noisedash.ui.text import count, run_label
 
@@ -29,9 +29,9 @@ FEW_IMAGES = 100
 """From so many on the intervals over images cover what they say, within a few per cent."""
 
 
-def link(job: JobRecord, study: str) -> None:
+def link(job: JobRecord) -> None:
     """A link from elsewhere to the run's own page."""
-    to = {"study": study, "id": job.run_id}
+    to = {"id": job.run_id}
     st.page_link(page("run"), label="Look at this run in detail", icon=":material/search:", query_params=to)
 
 
@@ -56,14 +56,17 @@ def render(store: Store) -> None:
 
 
 def _choose(store: Store, studies: Sequence[StudyRecord]) -> JobRecord:
-    """A study and one of its runs, as the address has them; a run alone names its study."""
+    """A run, as the address has it, and a study that it is of.
+
+    The study is not bound to the address: as other pages bind theirs, Streamlit would take it out when one comes here.
+    """
     wanted = st.query_params.get("id")
     of_wanted = [study.name for study in studies if wanted in study.run_ids]
     if wanted is not None and not of_wanted:
         st.warning(plain(f"No study has a run {wanted}: here are those that there are."))
-    start_with("study", (of_wanted or [studies[0].name])[0])
+    names = [study.name for study in studies]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        name = st.selectbox("Study", [study.name for study in studies], key="study", bind="query-params", width=320)
+        name = st.selectbox("Study", names, names.index((of_wanted or names)[0]), key="study-of-run", width=320)
         jobs = {job.run_id: job for job in store.jobs(name)}
         finished = [place for place, job in enumerate(jobs.values()) if job.state is JobState.DONE]
         first = list(jobs).index(wanted) if wanted in jobs else finished[0] if finished else 0
