@@ -86,6 +86,18 @@ def test_boxes_of_weight_zero_go_when_no_other_is_left() -> None:
     assert dropped(data, 0.9, only_cats) > cats
 
 
+def test_the_least_weight_there_is_goes_after_all_others_and_before_weight_zero() -> None:
+    data = scattered(100)
+    tiny = ByClass(weights={"cat": 5e-324, "dog": 0}, other=1)
+    step = MissingNoise(rate=0.5, weighting=tiny)
+    order = data.boxes.class_id[hit_order(data, step, np.arange(100))]
+    cats, dogs = (order == 0).sum(), (order == 1).sum()
+    assert cats > 0
+    assert dogs > 0
+    assert (order[100 - dogs :] == 1).all()
+    assert (order[100 - dogs - cats : 100 - dogs] == 0).all()
+
+
 @pytest.mark.parametrize(("exponent", "smaller"), [(-1, True), (1, False)])
 def test_by_size_prefers_what_it_says(exponent: float, smaller: bool) -> None:
     data = scattered(2000)

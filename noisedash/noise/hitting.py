@@ -60,9 +60,10 @@ def hit_order(clean: Dataset, step: Noise, rows: IntArray, lap: int = 0) -> IntA
         of_image = box_keys(_image_ids(clean), f"{stream}.image", step.seed)
         return rows[np.lexsort((keys, of_image[clean.boxes.image_index[rows]]))]
     weight = box_weights(clean, weighting)[rows]
-    waiting = np.full(len(rows), np.inf)
-    np.divide(exponential(keys), weight, out=waiting, where=weight > 0)
-    return rows[np.lexsort((keys, waiting))]
+    waiting, never = np.full(len(rows), np.inf), weight == 0
+    with np.errstate(over="ignore"):  # a weight below 1e-300 waits longer than a float can say: last, before `never`
+        np.divide(exponential(keys), weight, out=waiting, where=~never)
+    return rows[np.lexsort((keys, waiting, never))]
 
 
 def box_weights(clean: Dataset, weighting: BySize | ByCrowding | ByOcclusion | ByClass) -> FloatArray:
