@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from noisedash.cli.output import say
+from noisedash.errors import NoiseDashError
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks: JSON lines of ours, peer or limit, and their ratio.")
 
@@ -14,11 +15,16 @@ app = typer.Typer(no_args_is_help=True, help="Benchmarks: JSON lines of ours, pe
 def train(
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are printed.")] = 5,
+    gpu: Annotated[bool, typer.Option("--gpu", help="On the first GPU instead of the processor.")] = False,
 ) -> None:
     """Training steps: ours, torchvision's SSD class, and the bare forward and backward pass."""
+    import torch
+
     from noisedash.training.bench import bench_train
 
-    for row in bench_train(threads=threads, repeats=repeats):
+    if gpu and not torch.cuda.is_available():
+        raise NoiseDashError("--gpu: torch sees no GPU here; `noisedash doctor` says why.")
+    for row in bench_train(threads=threads, repeats=repeats, device=torch.device("cuda:0" if gpu else "cpu")):
         say(json.dumps(row))
 
 

@@ -1,7 +1,8 @@
 """Images per second of training: our whole step against torchvision's SSD class and against the bare network.
 
-B images a batch, S input side, A anchors. All contenders train the same network in float32 on the same pictures, in
-turns (so that a busy machine slows all alike), and each ratio is the median over the rounds of the round's ratio.
+B images a batch, S input side, A anchors. All contenders train the same network on the same pictures, in float32 (on a
+GPU in bfloat16 where that is safe), in turns, so that a busy machine slows all alike; each ratio is the median over the
+rounds of the round's ratio.
 
 - ours: batch preparation, forward pass, matching, loss, backward pass, clipping, optimiser.
 - bare: forward and backward pass of the network alone, on one batch: what no training loop of it can beat.
@@ -10,6 +11,7 @@ turns (so that a busy machine slows all alike), and each ratio is the median ove
 - probe: looking at a batch instead of training on it; with a run's `ProbePlan` that is a share of the run's training.
 """
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -43,9 +45,10 @@ from noisedash.spec import (
     SsdMobileNetV1,
     TrainingSpec,
 )
-from noisedash.training.batches import Batches
-from noisedash.training.loop import training_step
+from noisedash.training.batches import Batches, in_order
+from noisedash.training.loop import CPU, training_step
 from noisedash.training.optimizers import build_optimizer
+from noisedash.training.precision import autocast_on_gpu
 from noisedash.training.probe import Probe, probe_plan
 
 CLASSES = 7
@@ -54,6 +57,8 @@ BOXES_PER_IMAGE = 2
 RUN_IMAGES = 5_000
 """Of the training set of a whole run."""
 PROBE_LIMIT = 0.03
+STEPS_ON_GPU = 20
+"""A GPU takes so many times a case's steps at once: it is waited for at their end only."""
 OPPONENTS = ("bare", "torchvision", "torchvision channels_last")
 
 
@@ -82,7 +87,9 @@ CASES = (
 )
 
 
-def bench_train(threads: int = 2, repeats: int = 5, cases: tuple[Case, ...] = CASES) -> Iterator[dict[str, Any]]:
+def bench_train(
+    threads: int = 2, repeats: int = 5, cases: tuple[Case, ...] = CASES, device: torch.device = CPU
+) -> Iterator[dict[str, Any]]:
     """For each case, loss and opponent one row: images/s of both, and ours over theirs; and one for the probe's cost.
 
     Needs no dataset. Torch's number of threads is `threads` meanwhile.
@@ -91,21 +98,22 @@ def bench_train(threads: int = 2, repeats: int = 5, cases: tuple[Case, ...] = CA
     torch.set_num_threads(threads)
     try:
         for case in cases:
-            speeds = _speeds(_contenders(case), case, repeats)
+            speeds = _speeds(_contenders(case, device), case, repeats, device)
             for loss in ("focal", "ce"):
                 for opponent in OPPONENTS:
-                    yield _row(case, loss, opponent, speeds, threads)
-                yield _probe_row(case, loss, speeds, threads)
+                    yield _row(case, loss, opponent, speeds, threads, device)
+                yield _probe_row(case, loss, speeds, threads, device)
     finally:
         torch.set_num_threads(threads_before)
 
 
 def _row(
-    case: Case, loss: str, opponent: str, speeds: dict[str, list[float]], threads: int
+    case: Case, loss: str, opponent: str, speeds: dict[str, list[float]], threads: int, device: torch.device
 ) -> dict[str, str | int | float]:
     ours, theirs = speeds[f"ours, {loss}"], speeds[opponent]
     return {
         "bench": "train",
+        "device": device_label(device),
         "network": case.name,
         "loss": loss,
         "against": opponent,
@@ -117,13 +125,16 @@ def _row(
     }
 
 
-def _probe_row(case: Case, loss: str, speeds: dict[str, list[float]], threads: int) -> dict[str, str | int | float]:
+def _probe_row(
+    case: Case, loss: str, speeds: dict[str, list[float]], threads: int, device: torch.device
+) -> dict[str, str | int | float]:
     """What all looks at a whole run take, as a share of its training, by what an image takes in each."""
     plan = probe_plan(TrainingSpec(steps=case.run_steps, batch_size=case.batch_size), RUN_IMAGES)
     ratios = [own / probed for own, probed in zip(speeds[f"ours, {loss}"], speeds[f"probe, {loss}"], strict=True)]
     share = len(plan.steps) * plan.images / (case.run_steps * case.batch_size) * median(ratios)
     return {
         "bench": "train",
+        "device": device_label(device),
         "network": case.name,
         "loss": loss,
         "against": "probe",
@@ -138,52 +149,76 @@ def _probe_row(case: Case, loss: str, speeds: dict[str, list[float]], threads: i
     }
 
 
-def _speeds(contenders: dict[str, Callable[[int], None]], case: Case, repeats: int) -> dict[str, list[float]]:
+def device_label(device: torch.device) -> str:
+    """'cpu', or the GPU's name."""
+    return device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
+
+
+def _speeds(
+    contenders: dict[str, Callable[[int], None]], case: Case, repeats: int, device: torch.device
+) -> dict[str, list[float]]:
     """Images/s of each contender in each round, after one step that does not count."""
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    steps = case.steps if device.type == "cpu" else case.steps * STEPS_ON_GPU
     for step_of in contenders.values():
         step_of(0)
-    for first in range(0, repeats * case.steps, case.steps):
+    for first in range(1, 1 + repeats * steps, steps):
         for name, step_of in contenders.items():
+            _wait_for(device)
             begun = time.perf_counter()
-            for step in range(first, first + case.steps):
+            for step in range(first, first + steps):
                 step_of(step)
-            speeds[name].append(case.steps * case.batch_size / (time.perf_counter() - begun))
+            _wait_for(device)
+            speeds[name].append(steps * case.batch_size / (time.perf_counter() - begun))
     return speeds
 
 
-def _contenders(case: Case) -> dict[str, Callable[[int], None]]:
-    """What each does in a step."""
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def _contenders(case: Case, device: torch.device) -> dict[str, Callable[[int], None]]:
+    """What each does in a step; steps are counted up from 0."""
     still = Augmentation(horizontal_flip=False, random_crop=False)
     data, pictures = synthetic_training_set(case.detector.input_side)
     training = TrainingSpec(batch_size=case.batch_size, augmentation=still)
-    batches = Batches(data, pictures, training, case.detector.input_side)
+    batches = Batches(data, pictures, training, case.detector.input_side, device)
     return {
-        "ours, focal": _ours(case, batches, Focal()),
-        "ours, ce": _ours(case, batches, CrossEntropy()),
-        "probe, focal": _probe(case, data, pictures, Focal()),
-        "probe, ce": _probe(case, data, pictures, CrossEntropy()),
-        "bare": _bare(case, batches),
-        "torchvision": _torchvision(case, batches, torch.contiguous_format),
-        "torchvision channels_last": _torchvision(case, batches, torch.channels_last),
+        "ours, focal": _ours(case, batches, Focal(), device),
+        "ours, ce": _ours(case, batches, CrossEntropy(), device),
+        "probe, focal": _probe(case, data, pictures, Focal(), device),
+        "probe, ce": _probe(case, data, pictures, CrossEntropy(), device),
+        "bare": _bare(case, batches, device),
+        "torchvision": _torchvision(case, batches, torch.contiguous_format, device),
+        "torchvision channels_last": _torchvision(case, batches, torch.channels_last, device),
     }
 
 
-def _ours(case: Case, batches: Batches, loss: Focal | CrossEntropy) -> Callable[[int], None]:
-    model = SsdMobileNet(case.detector, CLASSES).train()
-    optimizer = build_optimizer(model, case.optimizer)
+def _network(case: Case, device: torch.device) -> SsdMobileNet:
+    return SsdMobileNet(case.detector, CLASSES).to(device).to(memory_format=torch.channels_last).train()
 
-    def step(number: int) -> None:
-        training_step(model, batches.batch_at(number), optimizer, loss, case.optimizer.clip_norm)
+
+def _ours(case: Case, batches: Batches, loss: Focal | CrossEntropy, device: torch.device) -> Callable[[int], None]:
+    model = _network(case, device)
+    optimizer = build_optimizer(model, case.optimizer)
+    coming = in_order(batches.batch_at, 0, sys.maxsize, ahead=device.type != "cpu")
+
+    def step(_number: int) -> None:
+        training_step(model, next(coming), optimizer, loss, case.optimizer.clip_norm)
 
     return step
 
 
 def _probe(
-    case: Case, data: NoisyDataset, pictures: list[NDArray[np.uint8]], loss: Focal | CrossEntropy
+    case: Case,
+    data: NoisyDataset,
+    pictures: list[NDArray[np.uint8]],
+    loss: Focal | CrossEntropy,
+    device: torch.device,
 ) -> Callable[[int], None]:
     """Looks at one batch a step, on labels of which half are missing."""
-    model = SsdMobileNet(case.detector, CLASSES).train()
+    model = _network(case, device)
     spec = RunSpec(
         data=DataSpec(content_hash="0" * 64),
         detector=case.detector,
@@ -193,26 +228,30 @@ def _probe(
     noisy = apply_recipe(data.clean, NoiseRecipe(steps=(MissingNoise(rate=0.5),)))
 
     def step(number: int) -> None:
-        Probe(spec, noisy, pictures, lambda _record: None).look(model, number)
+        Probe(spec, noisy, pictures, lambda _record: None, device).look(model, number)
 
     return step
 
 
-def _bare(case: Case, batches: Batches) -> Callable[[int], None]:
-    model = SsdMobileNet(case.detector, CLASSES).train()
+def _bare(case: Case, batches: Batches, device: torch.device) -> Callable[[int], None]:
+    model = _network(case, device)
     images = batches.batch_at(0).images
-    gradients = [torch.full_like(output, 1e-3) for output in model(images)]
+    with autocast_on_gpu(images):
+        gradients = [torch.full_like(output, 1e-3) for output in model(images)]
 
     def step(_number: int) -> None:
-        outputs = model(images)
+        with autocast_on_gpu(images):
+            outputs = model(images)
         model.zero_grad()
         torch.autograd.backward(outputs, gradients)
 
     return step
 
 
-def _torchvision(case: Case, batches: Batches, layout: torch.memory_format) -> Callable[[int], None]:
-    model = torchvision_ssd(case.detector).to(memory_format=layout).train()
+def _torchvision(
+    case: Case, batches: Batches, layout: torch.memory_format, device: torch.device
+) -> Callable[[int], None]:
+    model = torchvision_ssd(case.detector).to(device).to(memory_format=layout).train()
     optimizer = build_optimizer(model, case.optimizer)
     batch = batches.batch_at(0)
     images = [(image + 1) / 2 for image in batch.images.contiguous()]
@@ -223,7 +262,8 @@ def _torchvision(case: Case, batches: Batches, layout: torch.memory_format) -> C
     ]
 
     def step(_number: int) -> None:
-        losses = model(images, targets)
+        with autocast_on_gpu(batch.images):
+            losses = model(images, targets)
         optimizer.zero_grad()
         torch.autograd.backward(sum(losses.values()))
         if case.optimizer.clip_norm is not None:

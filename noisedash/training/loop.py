@@ -29,6 +29,7 @@ from noisedash.spec import CrossEntropy, Focal, RunSpec
 from noisedash.training.batches import Batch, Batches, in_order
 from noisedash.training.checkpoint import Checkpoint, CheckpointFolder
 from noisedash.training.optimizers import build_optimizer, learning_rate_at, set_learning_rate
+from noisedash.training.precision import autocast_on_gpu
 from noisedash.training.probe import Probe
 from noisedash.training.progress import LossWatch, Reporter, diverged
 from noisedash.training.undisturbed import undisturbed
@@ -116,7 +117,7 @@ def training_step(
     clip_norm: float | None,
 ) -> LossParts:
     """One update of the model on a batch; the losses before the update."""
-    with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=batch.images.is_cuda):
+    with autocast_on_gpu(batch.images):
         logits, deltas = model(batch.images)
     targets = match(model.anchors, batch.boxes, batch.labels, batch.valid)
     parts = detection_loss(logits, deltas, targets, model.anchors, loss)

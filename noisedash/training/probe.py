@@ -27,6 +27,7 @@ from noisedash.noise.recipe import NoisyDataset
 from noisedash.probe_records import ANNOTATED, BACKGROUND, BINS, DROPPED, EDGES, GROUPS, NEAR, NEAR_IOU, ProbeRecord
 from noisedash.spec import Augmentation, RunSpec, TrainingSpec
 from noisedash.training.batches import Batch, Batches, BoxesByImage, IntArray, boxes_by_image
+from noisedash.training.precision import autocast_on_gpu
 from noisedash.training.undisturbed import undisturbed
 
 MOST_COST = 0.02
@@ -125,7 +126,7 @@ class Probe:
     def _tally(self, model: Detector, number: int, tallies: "Tallies") -> None:
         batch = self._batches.batch_at(number)
         rows = self._batches.rows_at(number)
-        with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=batch.images.is_cuda):
+        with autocast_on_gpu(batch.images):
             logits, deltas = model(batch.images)
         precise = torch.promote_types(logits.dtype, torch.float32)
         logits, deltas = logits.to(precise).requires_grad_(), deltas.to(precise)
