@@ -306,9 +306,11 @@ class _SixMaps(nn.Module):
 class _OurAnchors(nn.Module):
     """Our anchors (A, 4) in pixels, as torchvision's SSD asks for them."""
 
+    anchors_xyxy_px: Tensor
+
     def __init__(self, anchors_xyxy_px: Tensor) -> None:
         super().__init__()
-        self.anchors_xyxy_px = anchors_xyxy_px
+        self.register_buffer("anchors_xyxy_px", anchors_xyxy_px, persistent=False)
 
     def forward(self, images: ImageList, _maps: list[Tensor]) -> list[Tensor]:
         return [self.anchors_xyxy_px] * len(images.image_sizes)
