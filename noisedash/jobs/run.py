@@ -179,10 +179,12 @@ def build_model(
     model = build_detector(spec.detector, len(noisy.clean.classes), seed=spec.training.seed)
     loaded = initialise(model, spec.initial, noisy.clean.classes, WeightsRegistry(settings))
     logger.info("%s Device %s, %d threads.", loaded, device, torch.get_num_threads())
+    model.to(device)
     if loaded.batch_norm_folded:
         plain = Augmentation(horizontal_flip=False, random_crop=False)
         sample = TrainingSpec(batch_size=CALIBRATION_IMAGES, seed=spec.training.seed, augmentation=plain)
-        calibrate_batch_norm(model, Batches(noisy, images, sample, spec.detector.input_side).batch_at(0).images)
+        batches = Batches(noisy, images, sample, spec.detector.input_side, device)
+        calibrate_batch_norm(model, batches.batch_at(0).images)
     return model, device
 
 
