@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from noisedash.errors import SpecError
 from noisedash.frozen import AddedLater as AddedLater
 from noisedash.frozen import Frozen as Frozen
 from noisedash.frozen import canonical_json as canonical_json
@@ -259,6 +260,16 @@ class RunSpec(Frozen):
 def parse_run_spec(values: Mapping[str, Any], where: str) -> RunSpec:
     """The RunSpec of a mapping. Raises SpecError with every problem of it in one message that names `where`."""
     return parse(RunSpec, values, where)
+
+
+def check_batch_size(spec: RunSpec) -> None:
+    """Raises SpecError for single images with SSDLite: its last map has one value per channel, which has no variance.
+
+    Our own SSD-MobileNetV1 then uses its moving averages; torchvision's batch norms refuse.
+    """
+    detector = spec.detector
+    if isinstance(detector, SsdLiteMobileNetV3) and not detector.frozen_batch_norm and spec.training.batch_size < 2:
+        raise SpecError(f"{detector.kind} cannot be trained on batches of one image: set batch_size to 2 or more.")
 
 
 def detector_label(detector: DetectorSpec) -> str:

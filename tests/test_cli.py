@@ -247,6 +247,9 @@ def test_a_study_has_other_noise_beside_its_missing_labels_and_every_list_says_s
     assert all(network in noisedash("queue", "list") for network in networks)
 
 
+SSDLITE = "ssdlite320_mobilenet_v3_large"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -256,6 +259,10 @@ def test_a_study_has_other_noise_beside_its_missing_labels_and_every_list_says_s
         (["--set", "steps"], "write KEY=VALUE"),
         (["--seeds", "0,x"], "whole numbers"),
         (["--weights", "nosuch"], "There are no weights 'nosuch'"),
+        (
+            ["--set", f"detector.kind={SSDLITE}", "--set", "batch_size=1"],
+            f"{SSDLITE} cannot be trained on batches of one image",
+        ),
         (["--weights", "indoor-micro"], "are of ssd_mobilenet_v1 x 0.25, and the detector is ssd_mobilenet_v1 x 1"),
         (["--set", "initial={kind: weights, sha256: " + "a" * 64 + "}"], "There are no weights 'aaa"),
         (["--noise", "noise.yaml"], "The noise names 'yak', which is no class of the dataset"),

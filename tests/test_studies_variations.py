@@ -136,5 +136,10 @@ def test_four_architectures_start_alike() -> None:
     }
     assert {spec.detector.class_prior for spec in specs} == {0.01}
     assert {spec.initial for spec in specs} == {FromScratch()}
-    with pytest.raises(SpecError, match="share no weights"):
-        specs_of("architectures", initial=WEIGHTS)
+
+
+def test_weights_fit_one_architecture_which_starts_from_scratch_besides() -> None:
+    specs = specs_of("architectures", initial=WEIGHTS)
+    assert len(specs) == 5 * 3 * 2
+    assert {spec.detector.kind for spec in specs if spec.initial == WEIGHTS} == {"ssd_mobilenet_v1"}
+    assert {spec.id for spec in specs if spec.initial != WEIGHTS} == {spec.id for spec in specs_of("architectures")}

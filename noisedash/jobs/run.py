@@ -33,7 +33,7 @@ from noisedash.noise.recipe import NoisyDataset, apply_recipe
 from noisedash.probe_records import save_probe
 from noisedash.records import MetricRecord, Progress, ResultRecord
 from noisedash.settings import Settings
-from noisedash.spec import Augmentation, RunSpec, TrainingSpec
+from noisedash.spec import Augmentation, RunSpec, TrainingSpec, check_batch_size
 from noisedash.training.batches import Batches
 from noisedash.training.checkpoint import CheckpointFolder
 from noisedash.training.loop import TrainingStoppedError, train
@@ -141,6 +141,7 @@ def conduct(
 
 def prepare(spec: RunSpec, settings: Settings, desk: Desk) -> Prepared:
     """Data, images and network of a run. Raises NoiseDashError where one of them is not at hand or damaged."""
+    check_batch_size(spec)
     waiting = Progress("preparing", 0, spec.training.steps)
     _tell(desk, waiting)
     dataset = DatasetRegistry(settings).by_hash(spec.data.content_hash)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from noisedash.noise.recipe import check_recipe
-from noisedash.spec import FromWeights, RunSpec
+from noisedash.spec import FromWeights, RunSpec, check_batch_size
 from noisedash.weights import WeightsRegistry, check_network
 
 
@@ -11,8 +11,11 @@ def check_runs(specs: Sequence[RunSpec], classes: tuple[str, ...], weights: Weig
     """Tell now what would fail each run on a dataset of these classes as soon as it starts.
 
     Raises DataError where the noise names a class that is not there, NotFoundError where initial weights are not at
-    hand, WeightsError where they are of another network than the detector's.
+    hand, WeightsError where they are of another network than the detector's, SpecError where a network cannot be
+    trained on batches of one image.
     """
+    for spec in specs:
+        check_batch_size(spec)
     pairs = {(spec.initial.sha256, spec.detector) for spec in specs if isinstance(spec.initial, FromWeights)}
     for recipe in {spec.noise for spec in specs}:
         check_recipe(recipe, classes)

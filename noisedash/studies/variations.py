@@ -115,19 +115,22 @@ def architectures(data: DataSpec, initial: FromScratch | FromWeights, seeds: Seq
 
 
 def other_architectures(centre: RunSpec) -> Variations:
-    """The same run with torchvision's three detectors, all from scratch, from the same prior. Raises SpecError.
+    """The same run with torchvision's three detectors, all from scratch, from the same prior.
 
-    They have the centre's input side, but for ssd300_vgg16, which has 300 px only.
+    They have the centre's input side, but for ssd300_vgg16, which has 300 px only. A centre that starts from weights is
+    trained from scratch too, since the weights fit no other network.
     """
-    if isinstance(centre.initial, FromWeights):
-        raise SpecError("The four networks share no weights: choose 'scratch', so that all start alike.")
+    scratch = centre.model_copy(update={"initial": FromScratch()})
     side, prior = centre.detector.input_side, centre.detector.class_prior
     detectors = (
         SsdLiteMobileNetV3(input_side=side, class_prior=prior),
         Ssd300Vgg16(class_prior=prior),
         RetinaNetResNet50(input_side=side, class_prior=prior),
     )
-    return {detector.kind: centre.model_copy(update={"detector": detector}) for detector in detectors}
+    others: dict[str, RunSpec] = {
+        detector.kind: scratch.model_copy(update={"detector": detector}) for detector in detectors
+    }
+    return others if scratch == centre else {"from scratch": scratch, **others}
 
 
 def with_variations(centre: Sequence[RunSpec], vary: Callable[[RunSpec], Variations]) -> tuple[RunSpec, ...]:

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +14,14 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 SMALL = ("steps=3", "batch_size=4", "input_side=96", "depth_multiplier=0.25")
 
 
-@pytest.mark.parametrize("folder", ["bccd-voc", "coco-free-json"])
-def test_the_papers_study_trains_and_evaluates_on_real_pictures(
-    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def noisedash(*arguments: object):
+Noisedash = Callable[..., Any]
+
+
+@pytest.fixture
+def noisedash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Noisedash:
+    """The command line: what a command says in JSON."""
+
+    def command(*arguments: object) -> Any:
         monkeypatch.setattr(sys, "argv", ["noisedash", *map(str, arguments), "--json"])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -24,6 +29,13 @@ def test_the_papers_study_trains_and_evaluates_on_real_pictures(
         assert not ended.value.code
         return json.loads(capsys.readouterr().out)
 
+    return command
+
+
+@pytest.mark.parametrize("folder", ["bccd-voc", "coco-free-json"])
+def test_the_papers_study_trains_and_evaluates_on_real_pictures(
+    folder: str, tmp_path: Path, noisedash: Noisedash
+) -> None:
     noisedash("data", "add", SHARED / "data" / folder, "--name", "real")
     settings = [part for setting in SMALL for part in ("--set", setting)]
     submitted = noisedash("study", "submit", "paper-losses", "--dataset", "real", *settings)
@@ -41,3 +53,30 @@ def test_the_papers_study_trains_and_evaluates_on_real_pictures(
         (*key, threshold) for key in chosen for threshold in (0.01, 0.3)
     }
     assert all(0 <= row["mean"] <= 1 for row in rows)
+
+
+def test_four_architectures_train_in_one_study_on_real_pictures(tmp_path: Path, noisedash: Noisedash) -> None:
+    """From scratch, and SSD-MobileNetV1 from the COCO weights too; gamma 5 with half of the labels missing."""
+    noisedash("data", "add", SHARED / "data" / "bccd-voc", "--name", "real")
+    noisedash("weights", "import", next((SHARED / "weights").rglob("detect.tflite")), "--name", "coco")
+    small = ("steps=1", "batch_size=2", "input_side=96", "depth_multiplier=0.75", "split.max_test_images=2")
+    settings = [part for setting in small for part in ("--set", setting)]
+    weights = ("--dataset", "real", "--weights", "coco")
+    submitted = noisedash("study", "submit", "architectures", *weights, *settings)
+    specs = [noisedash("queue", "show", job["id"])["spec"] for job in noisedash("queue", "list")]
+    assert submitted["new"] == len(specs) == 5 * 3 * 2
+
+    chosen = [spec for spec in specs if spec["loss"].get("gamma") == 5 and spec["noise"]["steps"]]
+    starts = [(spec["detector"]["kind"], spec["initial"]["kind"]) for spec in chosen]
+    assert sorted(starts) == [
+        ("retinanet_resnet50_fpn", "scratch"),
+        ("ssd300_vgg16", "scratch"),
+        ("ssd_mobilenet_v1", "scratch"),
+        ("ssd_mobilenet_v1", "weights"),
+        ("ssdlite320_mobilenet_v3_large", "scratch"),
+    ]
+    for spec in chosen:
+        (tmp_path / "spec.json").write_text(json.dumps(spec))
+        assert len(noisedash("run", tmp_path / "spec.json")["results"]) == 2
+    rows = noisedash("study", "results", "architectures-real")
+    assert len({row["settings"] for row in rows}) == len(chosen), "what differs was averaged"
