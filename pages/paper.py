@@ -5,6 +5,6 @@ from noisedash.ui.layout import heading
 from noisedash.ui.services import store
 
 heading(
-    "Paper", "What the paper reports, beside a study of your own: its curves, and whether your runs support its claims."
+    "Paper", "What the paper reports, beside studies of your own: its curves, and whether your runs support its claims."
 )
 paper_page.render(store())

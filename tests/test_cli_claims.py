@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import demo_store
 import pytest
@@ -9,14 +10,15 @@ import pytest
 from noisedash.cli.app import main
 from noisedash.jobs.store import Store
 from noisedash.settings import current_settings
+from noisedash.spec import CrossEntropy, Focal
 
 
 @pytest.fixture
 def claims(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs `noisedash study claims demo` with more arguments: status, output and error."""
+    """Runs `noisedash study claims` of studies with more arguments: status, output and error."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["noisedash", "study", "claims", "demo", *arguments])
+    def run(*arguments: str, studies: tuple[str, ...] = ("demo",)) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["noisedash", "study", "claims", *studies, *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0), *capsys.readouterr()
@@ -51,6 +53,26 @@ def test_a_script_reads_every_claim_at_every_threshold(store: Store, claims) -> 
     assert "the paper's Indoor" in out
     assert "dataset 111111111111" in out
     assert "runs of γ = 2 at 20 % missing" in out
+
+
+def test_studies_are_judged_together(store: Store, claims) -> None:
+    """As the paper's claims need both of its experiments."""
+    whole = demo_store.demo_study("1" * 64)
+    parts = {"ce": CrossEntropy, "focal": Focal}
+    for name, kind in parts.items():
+        specs = tuple(spec for spec in whole.specs if isinstance(spec.loss, kind))
+        store.submit_study(replace(whole, name=name, specs=specs))
+    for _ in range(30):
+        demo_store.finish_next(store, ("cup", "hat"))
+    both = json.loads(claims("--json", studies=("ce", "focal", "ce"))[1])
+    assert both["conditions"] == json.loads(claims("--json")[1])["conditions"]
+    assert [named["study"] for named in both["studies"]] == ["ce", "focal"]
+    alone = json.loads(claims("--json", studies=("focal",))[1])
+    rulings = {record["claim"]["key"]: record["ruling"] for record in alone["conditions"][0]["claims"]}
+    assert rulings["focal-loses-more"] == "not testable"
+    told = claims(studies=("ce", "focal"))[1]
+    assert told.startswith("ce: ")
+    assert "\nfocal: " in told
 
 
 def test_a_study_without_results_is_one_sentence(store: Store, claims) -> None:

@@ -485,7 +485,7 @@ def test_paper_shows_how_to_run_its_studies_while_there_are_none() -> None:
 
 
 def test_paper_judges_its_claims_by_ones_own_runs(filled: Store) -> None:
-    app = open_page("paper", study="demo", score="0.3")
+    app = open_page("paper", studies="demo", score="0.3")
     assert "seeds 0, 1, 2; noise draws 0, 1, 2; measured at step 500; score ≥ 0.3; dataset" in said(app)
     table = app.table[0].value
     assert len(table) == 12
@@ -494,14 +494,14 @@ def test_paper_judges_its_claims_by_ones_own_runs(filled: Store) -> None:
     assert rulings[2] == "not testable"
     assert table["What it needs"].iloc[2].replace("\\", "") == "runs of γ = 2 at 20 % missing"
     assert f"{rulings.count('supported')} supported" in said(app)
-    other = open_page("paper", study="demo", score="0.01").table[0].value
+    other = open_page("paper", studies="demo", score="0.01").table[0].value
     assert other["Here"].tolist() != table["Here"].tolist()
 
 
 @pytest.mark.parametrize("paper", ["PASCAL VOC 2012", "FDDB"])
 def test_paper_draws_every_dataset_and_measure(paper: str, filled: Store) -> None:
     for measure in ("mAP", "points lost"):
-        app = open_page("paper", study="demo", paper=paper, measure=measure)
+        app = open_page("paper", studies="demo", paper=paper, measure=measure)
         assert not app.exception
         assert not app.error
 
@@ -509,7 +509,7 @@ def test_paper_draws_every_dataset_and_measure(paper: str, filled: Store) -> Non
 def test_paper_without_a_finished_run_shows_what_was_published(filled: Store) -> None:
     filled.submit_study(demo_store.demo_study("1" * 64, name="early", seeds=(7,)))
     for measure in ("mAP", "points lost"):
-        app = open_page("paper", study="early", measure=measure)
+        app = open_page("paper", studies="early", measure=measure)
         assert not app.exception
         assert "No run of this study with the focal loss has finished yet" in said(app)
 

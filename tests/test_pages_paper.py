@@ -33,7 +33,7 @@ def test_the_paper_page_ranks_a_confounders_study(filled: Store) -> None:  # noq
     filled.submit_study(study, priority=9)
     for _ in study.specs:
         assert demo_store.finish_next(filled, ("cup", "hat")) is not None
-    app = open_page("paper", study=study.name, score="0.01")
+    app = open_page("paper", studies=study.name, score="0.01")
     assert not app.exception
     assert not app.error
     assert "What moves the effect of γ" in said(app)
@@ -41,4 +41,4 @@ def test_the_paper_page_ranks_a_confounders_study(filled: Store) -> None:  # noq
     assert len(table) == 9
     assert table["Setting"].iloc[0] == "as it is"
     assert table["Setting"].iloc[1].replace("\\", "") == "score threshold 0.3"
-    assert "What moves the effect of γ" not in said(open_page("paper", study="demo"))
+    assert "What moves the effect of γ" not in said(open_page("paper", studies="demo"))

@@ -1,4 +1,4 @@
-"""`noisedash study claims`: the paper's claims held against a study's own runs."""
+"""`noisedash study claims`: the paper's claims held against the runs of one's own studies."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -8,7 +8,8 @@ import typer
 from noisedash import published
 from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_store
-from noisedash.cli.study import StudyName, told_counts
+from noisedash.cli.study import told_counts
+from noisedash.records import JobState
 from noisedash.studies.claims import published_value
 from noisedash.studies.robustness import basis
 from noisedash.studies.summary import summarise
@@ -24,24 +25,35 @@ _READ_IT = (
 )
 
 
-def claims(study_name: StudyName, paper: PaperDataset = "indoor", as_json: AsJson = False) -> None:
-    """Hold the paper's claims against a study: supported, contradicted, undecided or not testable, with intervals."""
+def claims(
+    study_names: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="Studies whose runs are taken together.")
+    ],
+    paper: PaperDataset = "indoor",
+    as_json: AsJson = False,
+) -> None:
+    """Hold the paper's claims against studies: supported, contradicted, undecided or not testable, with intervals."""
     chosen = published.dataset(paper)
     store = open_store()
-    study = store.study(study_name)
-    specs = {job.run_id: job.spec for job in store.jobs(study_name)}
-    rows = summarise(specs, store.results(study.run_ids, final_only=True))
+    studies = [store.study(name) for name in dict.fromkeys(study_names)]
+    jobs = {job.run_id: job for study in studies for job in store.jobs(study.name)}
+    specs = {run_id: job.spec for run_id, job in jobs.items()}
+    rows = summarise(specs, store.results(list(specs), final_only=True))
     judged = {condition: judge(rows, condition) for condition in conditions(rows)}
     if as_json:
         stands_on = None if rows.empty else asdict(basis(specs, rows))
         tables = [_as_json(condition, verdicts, chosen.name) for condition, verdicts in judged.items()]
-        say_json({"study": study_name, "dataset": study.dataset_name, "basis": stands_on, "conditions": tables})
+        named = [{"study": study.name, "dataset": study.dataset_name} for study in studies]
+        say_json({"studies": named, "basis": stands_on, "conditions": tables})
         return
     if not judged:
-        say(f"No run of {study_name} with the focal loss has finished yet: {told_counts(store.counts(study_name))}.")
+        counts = {state: sum(job.state is state for job in jobs.values()) for state in JobState}
+        names = " or ".join(study.name for study in studies)
+        say(f"No run of {names} with the focal loss has finished yet: {told_counts(counts)}.")
         return
-    say(f"{study.title}, on {study.dataset_name}; beside it the paper's {chosen.title}")
-    say(f"{basis_in_words(basis(specs, rows))}\n{_READ_IT}")
+    for study in studies:
+        say(f"{study.name}: {study.title}, on {study.dataset_name}")
+    say(f"Beside it the paper's {chosen.title}.\nOf {basis_in_words(basis(specs, rows))}.\n{_READ_IT}")
     for condition, verdicts in judged.items():
         say(f"\nScore ≥ {condition.threshold:g}{condition.settings and f', {condition.settings}'}")
         say_table(

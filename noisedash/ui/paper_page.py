@@ -1,4 +1,4 @@
-"""The Paper page: the published curves and claims beside a study of one's own."""
+"""The Paper page: the published curves and claims beside studies of one's own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def render(store: Store) -> None:
     """The whole page below its heading."""
     names = [study.name for study in store.studies()]
     if names:
-        start_with("study", names[0])
+        start_with("studies", names[0])
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         dataset = st.segmented_control(
             "The paper's dataset",
@@ -52,25 +52,26 @@ def render(store: Store) -> None:
         measure = st.segmented_control(
             "Show", list(_MEASURES), default="mAP", required=True, key="measure", bind="query-params"
         )
-        name = st.selectbox("Your study", names, key="study", bind="query-params", width=320) if names else None
+        chosen = st.multiselect("Your studies", names, key="studies", bind="query-params", width=560) if names else []
     view = View(dataset or "indoor", _MEASURES[measure or "mAP"])
-    if name is None:
-        _only_published(view, "There is no study of your own yet")
+    if not chosen:
+        _only_published(view, "No study of your own is chosen" if names else "There is no study of your own yet")
     else:
-        active = results.find(store, [name]).is_active
+        active = results.find(store, chosen).is_active
         with st.container(key="live-paper"):
-            st.fragment(_live, run_every=TICK_S if active else None)(store, name, view, active)
+            st.fragment(_live, run_every=TICK_S if active else None)(store, chosen, view, active)
     _sources()
 
 
-def _live(store: Store, name: str, view: View, was_active: bool) -> None:
+def _live(store: Store, names: Sequence[str], view: View, was_active: bool) -> None:
     """The part that follows the store; without ticks once all runs have ended."""
     with one_sentence_errors():
-        found = results.find(store, [name])
+        found = results.find(store, names)
         if found.is_active != was_active:
             st.rerun()
         if found.rows.empty or not conditions(found.rows):
-            _only_published(view, "No run of this study with the focal loss has finished yet")
+            these = "this study" if len(names) == 1 else "these studies"
+            _only_published(view, f"No run of {these} with the focal loss has finished yet")
             return
         _compared(found, view)
 
@@ -126,16 +127,17 @@ def _compared(found: Found, view: View) -> None:
 
 
 def _basis(found: Found, rows: pd.DataFrame) -> None:
-    study = found.studies[0]
     with st.container(border=True):
-        st.markdown(f"**{plain(f'{study.name}: {study.title}, on {study.dataset_name}')}**")
-        st.markdown(plain(study.note))
+        for study in found.studies:
+            st.markdown(f"**{plain(f'{study.name}: {study.title}, on {study.dataset_name}')}**")
+        for note in dict.fromkeys(study.note for study in found.studies):
+            st.markdown(plain(note))
         st.markdown(f"Stands on {plain(basis_in_words(basis(found.specs, rows)))}.")
         st.markdown(results.completeness(found))
 
 
 def _confounders(found: Found, threshold: float) -> None:
-    """What moves the effect of gamma, where the study is one of the recipe `confounders`."""
+    """What moves the effect of gamma, where a study of the recipe `confounders` is among them."""
     settings = settings_of(found.specs)
     if not settings:
         return
@@ -172,7 +174,9 @@ def _curves(points: pd.DataFrame, view: View) -> None:
             st.subheader(heading, anchor=False)
             if not view.measure.is_loss:
                 figure.update_yaxes(range=scale)
-            chart(figure, f"paper-{key}", f"{view.measure.title}: the paper's {title} in grey, the study's in colour.")
+            chart(
+                figure, f"paper-{key}", f"{view.measure.title}: the paper's {title} in grey, your studies' in colour."
+            )
             st.markdown(results.seeds_in_words(shown, "sd"))
 
 
