@@ -117,6 +117,14 @@ def test_curves_over_gamma_have_a_line_per_rate_and_a_level_for_cross_entropy() 
     assert list(drawn["CE, 50 % missing"].y) == [0.6, 0.6]
 
 
+def test_a_rate_at_one_gamma_is_no_curve_over_gamma_beside_those_that_are() -> None:
+    swept, single = points(LOSSES, [0.0, 0.5]), points(LOSSES, [0.3])
+    single = single[~((single["kind"] == "focal") & (single["gamma"] == 0))]
+    drawn = named(curves.ap_over_gamma(pd.concat([swept, single]), "sd"))
+    assert list(drawn) == ["0 % missing", "CE, 0 % missing", "50 % missing", "CE, 50 % missing"]
+    assert list(named(curves.ap_over_gamma(single, "sd"))) == ["30 % missing", "CE, 30 % missing"]
+
+
 def test_runs_of_other_settings_are_other_curves() -> None:
     longer = points(LOSSES[:1], [0.0, 0.5]).assign(settings="steps=900")
     both = pd.concat([points(LOSSES[:1], [0.0, 0.5]), longer])

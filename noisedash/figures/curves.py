@@ -73,14 +73,17 @@ def published_over_rate(published: Sequence[NoiseCurve]) -> go.Figure:
 def ap_over_gamma(
     points: pd.DataFrame, spread: Spread, published: Sequence[GammaCurve] = (), measure: Measure = MAP
 ) -> go.Figure:
-    """AP over the focal loss's gamma, a curve per noise rate; cross-entropy as a level line in the rate's colour."""
+    """AP over the focal loss's gamma, a curve per noise rate; cross-entropy as a level line in the rate's colour.
+
+    Where some rates were trained at several gammas, those at a single one are left to the figure over the noise.
+    """
     figure = new_figure("γ of the focal loss", measure.title)
     for curve in published:
         name, marker = f"paper: {100 * curve.missing_rate:g} %", rate_style(curve.missing_rate).marker
         clean = next(other.mean_ap for other in published if other.missing_rate == 0)
         figure.add_trace(_paper(curve.gammas, _as_measured(curve.mean_ap, measure, clean), marker, name, "gamma"))
-    groups = points[["missing_rate", "settings"]].drop_duplicates().sort_values(["missing_rate", "settings"])
-    for rate, settings in groups.itertuples(index=False):
+    gammas = points.groupby(["missing_rate", "settings"])["gamma"].nunique()
+    for rate, settings in (gammas[gammas > 1] if (gammas > 1).any() else gammas).index:
         group = points[(points["missing_rate"] == rate) & (points["settings"] == settings)]
         style, name = rate_style(rate), _with_settings(f"{100 * rate:g} % missing", settings)
         own = group[group["kind"] == "focal"].sort_values("gamma")
