@@ -8,12 +8,18 @@ import demo_store
 import pandas as pd
 import pytest
 from test_cli import Command
+from test_figures_probe import drawn
 
 from noisedash.evaluation.ap import evaluate
 from noisedash.jobs.predictions import detections_of
+from noisedash.jobs.runfolder import newest_attempt
 from noisedash.jobs.store import Store
+from noisedash.probe_records import DROPPED, rest, save_probe
 from noisedash.records import JobRecord, JobState
 from noisedash.settings import Settings, current_settings
+from noisedash.spec import FromWeights, loss_label
+from noisedash.studies.confounders import rank, settings_of
+from noisedash.studies.recipes import RECIPES, build_study
 from noisedash.studies.robustness import ap_intervals, compare_losses, risks, tolerances
 from noisedash.studies.summary import MEAN, summarise
 
@@ -80,6 +86,47 @@ def test_results_are_told_in_words(noisedash: Command, filled: Store) -> None:
     assert "Drop since clean labels in per cent" in per_cent
     assert "min-max" in per_cent
     assert "exit sign" in per_cent
+
+
+def test_the_probe_is_told_over_runs(noisedash: Command, filled: Store) -> None:
+    asked = ("study", "results", "demo", "--probe")
+    assert "nothing could rest" in noisedash(*asked)
+    seen = [job for job in filled.jobs("demo", [JobState.DONE]) if job.spec.noise.missing_rate == 0.5]
+    for job in seen:
+        save_probe(newest_attempt(current_settings(), job).probe, drawn())
+    expected = rest(drawn(), DROPPED, 5.0, 0.2).inside_clearly[-1]
+    told = {
+        row["loss"]: row
+        for row in noisedash.json(*asked, "--share", 20)["probe"]
+        if row["measure"] == "inside_clearly" and row["missing_rate"] == 0.5
+    }
+    assert set(told) == {loss_label(job.spec.loss) for job in seen}
+    assert told["FL γ=5"]["value"] == pytest.approx(expected)
+    assert told["FL γ=5"]["runs"] == sum(loss_label(job.spec.loss) == "FL γ=5" for job in seen) > 1
+    assert told["FL γ=5"]["low"] == told["FL γ=5"]["high"] == pytest.approx(expected)  # all saw the same
+    said = noisedash(*asked)
+    assert "rest as objects" in said
+    assert "FL γ=8" in said
+
+
+def test_what_moves_the_effect_of_gamma_is_ranked_at_every_threshold(noisedash: Command, filled: Store) -> None:
+    assert "does not vary settings one at a time" in noisedash.error("study", "results", "demo", "--confounders")
+    study = build_study(RECIPES["confounders"], "rooms", "1" * 64, initial=FromWeights(sha256="b" * 64))
+    filled.submit_study(study, priority=9)
+    for _ in study.specs:
+        demo_store.finish_next(filled, ("cup", "hat"))
+    specs = {spec.id: spec for spec in study.specs}
+    rows = summarise(specs, filled.results(list(specs)))
+    ranked = noisedash.json("study", "results", study.name, "--confounders")["confounders"]
+    for threshold in (0.01, 0.3):
+        expected = rank(rows, settings_of(specs), threshold)
+        own = [row for row in ranked if row["threshold"] == threshold]
+        assert [row["setting"] for row in own] == expected["setting"].tolist()
+        assert [row["effect"] for row in own] == pytest.approx(expected["effect"].tolist())
+    said = noisedash("study", "results", study.name, "--confounders")
+    assert "from scratch" in said
+    assert "nan" not in said
+    assert "stand side by side" not in said
 
 
 def test_a_loss_that_is_not_there_is_one_sentence(noisedash: Command, filled: Store) -> None:

@@ -9,11 +9,13 @@ from noisedash.records import ResultRecord
 from noisedash.spec import CrossEntropy, DataSpec, Focal, RunSpec, TrainingSpec
 from noisedash.studies.grid import missing
 from noisedash.studies.robustness import (
+    RESTING,
     ap_intervals,
     basis,
     compare_losses,
     drop_intervals,
     min_max,
+    resting,
     risks,
     tolerances,
 )
@@ -168,3 +170,29 @@ def test_the_basis_says_what_rows_stand_on() -> None:
     assert (made.seeds, made.noise_seeds, made.missing_rates) == (SEEDS, SEEDS, RATES)
     assert (made.steps, made.thresholds, made.settings, made.unfinished_runs) == ((100,), (0.01,), ("",), 0)
     assert not made.is_mixed
+
+
+def test_rest_of_dropped_boxes_is_a_mean_over_runs_whose_interval_stays_a_share() -> None:
+    found = rows()
+    noisy = found[found["missing_rate"] > 0].drop_duplicates("run_id")
+    probed = pd.DataFrame({"run_id": noisy["run_id"], "anchors": 9, **dict.fromkeys(RESTING, 0.0)})
+    probed["inside"] = 0.9 + 0.02 * noisy["seed"].to_numpy()
+    probed["in_band"] = 0.95 + 0.04 * (noisy["seed"].to_numpy() % 2)
+    first = probed["run_id"].iloc[0]
+    probed.loc[probed["run_id"] == first, "anchors"] = 0
+    table = resting(found, probed)
+    left = noisy[(noisy["loss"] == "FL γ=5") & (noisy["missing_rate"] == 0.5)]
+    own = the(table, loss="FL γ=5", missing_rate=0.5, measure="inside")
+    values = 0.9 + 0.02 * left["seed"].to_numpy()
+    low, high = estimate(values, left["seed"].tolist(), left["noise_seed"].tolist()).interval()
+    assert (own["value"], own["low"], own["high"]) == (
+        pytest.approx(values.mean()),
+        pytest.approx(low),
+        pytest.approx(high),
+    )
+    band = the(table, loss="FL γ=5", missing_rate=0.5, measure="in_band")
+    assert band["high"] == 1.0
+    assert band["low"] < band["value"]
+    cut = noisy[noisy["run_id"] == first].iloc[0]
+    assert the(table, loss=cut["loss"], missing_rate=cut["missing_rate"], measure="inside")["runs"] == len(SEEDS) - 1
+    assert resting(found, probed.assign(anchors=0)).empty

@@ -9,7 +9,7 @@ import pytest
 
 from noisedash.noise_spec import ExtraNoise, NoiseRecipe
 from noisedash.records import ResultRecord
-from noisedash.spec import CrossEntropy, DataSpec, Focal, Loss, RmsPropTf, RunSpec, Sgd, TrainingSpec
+from noisedash.spec import CrossEntropy, DataSpec, Focal, FromWeights, Loss, RmsPropTf, RunSpec, Sgd, TrainingSpec
 from noisedash.studies.grid import missing
 from noisedash.studies.summary import (
     CURVE_COLUMNS,
@@ -134,6 +134,17 @@ def test_runs_that_differ_in_other_settings_are_not_averaged() -> None:
     table = aggregate(summarise(specs, [result(spec, 0.5) for spec in specs.values()]))
     assert table["settings"].tolist() == ["steps=100", "steps=300"]
     assert (table["n"] == 1).all()
+
+
+def test_a_kind_is_told_by_what_it_is_of_and_a_checksum_by_its_first_digits() -> None:
+    start = FromWeights(sha256="0123456789abcdef" * 4)
+    specs = [run(CrossEntropy()), run(CrossEntropy()).model_copy(update={"initial": start, "optimizer": Sgd()})]
+    plain, other = settings_texts(by_id(*specs)).values()
+    assert "initial=scratch" in plain
+    assert "optimizer=rmsprop_tf" in plain
+    assert "initial=weights" in other
+    assert "sha256=0123456789ab," in other
+    assert "optimizer=sgd" in other
 
 
 def test_losses_noise_and_seeds_are_no_mixed_settings() -> None:

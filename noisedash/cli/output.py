@@ -40,7 +40,7 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def show(cell: object) -> str:
-    """A cell for people: floats with three decimals, nothing for None."""
-    if cell is None:
+    """A cell for people: floats with three decimals, nothing for None and what is not a number."""
+    if cell is None or cell != cell:
         return ""
     return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

@@ -12,7 +12,12 @@ import typer
 from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_store
 from noisedash.errors import NoiseDashError
+from noisedash.focal import SHARE
+from noisedash.jobs.probes import probe_frame
+from noisedash.settings import current_settings
+from noisedash.spec import RunSpec
 from noisedash.studies import robustness
+from noisedash.studies.confounders import rank, settings_of
 from noisedash.studies.robustness import Drop
 from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
 from noisedash.studies.wording import basis_in_words, comparison_in_words, mixture_in_words, tolerance_in_words
@@ -45,20 +50,35 @@ def results(
         float | None, typer.Option(metavar="POINTS", min=0, help="The probability that a training loses more.")
     ] = None,
     percent: Annotated[bool, typer.Option("--percent", help="Drops in per cent of the clean mAP, not points.")] = False,
+    confounders: Annotated[
+        bool, typer.Option("--confounders", help="What moves the effect of gamma, for a study of that recipe.")
+    ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Whether dropped boxes rest in the focal loss's don't-care region.")
+    ] = False,
+    share: Annotated[
+        float, typer.Option(min=1, max=50, help="With --probe: the region is where less % of the strongest pull is.")
+    ] = 100 * SHARE,
     as_json: AsJson = False,
 ) -> None:
     """Print mAP at each score threshold over losses and missing rates, with mean and spread over seeds.
 
-    With --intervals, --compare, --tolerates or --risk: those tables in its place, and what they stand on.
+    With --intervals, --compare, --tolerates, --risk, --confounders or --probe: those tables in its place, and what
+    they stand on.
     """
     store = open_store()
     study = store.study(study_name)
-    specs = {job.run_id: job.spec for job in store.jobs(study_name)}
+    jobs = store.jobs(study_name)
+    specs = {job.run_id: job.spec for job in jobs}
     rows = summarise(specs, store.results(study.run_ids, final_only=True))
     if csv is not None:
         write_csv(csv, to_csv(rows))
     chosen = rows if per_class else rows[rows["class_name"] == MEAN]
     tables = _tables(chosen, intervals, compare, tolerates, risk, "percent" if percent else "points")
+    if confounders:
+        tables["confounders"] = _ranked(study_name, specs, rows)
+    if probe:
+        tables["probe"] = robustness.resting(rows, probe_frame(current_settings(), jobs, share / 100))
     if as_json:
         say_json({name: _plain(table) for name, table in tables.items()} if tables else _plain(aggregate(chosen)))
         return
@@ -72,7 +92,8 @@ def results(
         return
     _tell_tables(tables, "per cent" if percent else "points", tolerates)
     made = robustness.basis(specs, chosen)
-    say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture_in_words(made)))))
+    mixture = "" if confounders else mixture_in_words(made)  # a ranking's rows are what differs
+    say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture))))
 
 
 def write_csv(path: Path, text: str) -> None:
@@ -105,6 +126,16 @@ def _tables(
     return tables
 
 
+def _ranked(study_name: str, specs: Mapping[str, RunSpec], rows: pd.DataFrame) -> pd.DataFrame:
+    """The settings by what of the effect of gamma they explain, at each threshold. Raises NoiseDashError."""
+    settings = settings_of(specs)
+    if not settings:
+        raise NoiseDashError(f"{study_name} does not vary settings one at a time: --confounders is for that recipe.")
+    thresholds = sorted(rows["threshold"].unique())
+    ranked = [rank(rows, settings, threshold).assign(threshold=threshold) for threshold in thresholds]
+    return pd.concat(ranked) if ranked else pd.DataFrame()
+
+
 def _tell_tables(tables: Mapping[str, pd.DataFrame], unit: str, limit: float | None) -> None:
     """The tables for people, each under what it is."""
     spread = {"low": "from", "high": "to", "runs": "runs", "varies": "varies"}
@@ -113,9 +144,19 @@ def _tell_tables(tables: Mapping[str, pd.DataFrame], unit: str, limit: float | N
         "drop": (f"Drop since clean labels in {unit}, with its 95 % interval", {"value": unit, **spread}),
         "min_max": ("The paper's min-max form: each curve stretched to span 0 to 1", {"value": "stretched"}),
         "risks": ("Probability that one more training drops by more", {"probability": "probability", **spread}),
+        "confounders": (
+            "γ = 5 minus γ = 2 at 50 % missing in points of mAP, and what each setting explains; 95 % intervals",
+            {
+                "setting": "setting",
+                **{"effect": "effect", "effect_low": "from", "effect_high": "to"},
+                **{"explained": "explains", "low": "from ", "high": "to ", "share": "share", "runs": "runs"},
+            },
+        ),
     }
     for name, table in tables.items():
-        if name in told:
+        if name == "probe":
+            _tell_resting(table)
+        elif name in told:
             title, columns = told[name]
             say(f"{title}:")
             _tell(table, columns)
@@ -123,6 +164,26 @@ def _tell_tables(tables: Mapping[str, pd.DataFrame], unit: str, limit: float | N
             sentences = [_sentence(name, row, unit, limit) for _, row in table.iterrows()]
             say("\n".join(sentences) or "There are no noisy runs with a clean run of their seed: nothing to tell.")
         say("")
+
+
+def _tell_resting(table: pd.DataFrame) -> None:
+    """What becomes of the anchors of dropped boxes, a line for each loss and rate."""
+    if table.empty:
+        say("No finished run was probed that has dropped boxes: nothing could rest.")
+        return
+    say("Anchors of dropped boxes at the end of training, with 95 % intervals over runs:")
+    keys = ["loss", *(["settings"] if table["settings"].any() else []), "missing_rate", "runs"]
+    lines = []
+    for key, own in table.groupby(["gamma", *keys], sort=True, dropna=False):
+        by_measure = {str(row["measure"]): row for _, row in own.iterrows()}
+        lines.append([*key[1:], *(_with_ends(by_measure[measure]) for measure in robustness.RESTING)])
+    say_table([_HEADINGS.get(name, name) for name in keys] + list(robustness.RESTING.values()), lines)
+
+
+def _with_ends(row: "pd.Series[Any]") -> str:
+    """'0.452 (0.431 to 0.473)', without the ends where there is one run."""
+    ends = f" ({row['low']:.3f} to {row['high']:.3f})" if row["low"] == row["low"] else ""
+    return f"{row['value']:.3f}{ends}"
 
 
 def _sentence(name: str, row: "pd.Series[Any]", unit: str, limit: float | None) -> str:

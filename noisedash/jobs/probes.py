@@ -35,7 +35,7 @@ def has_probe(settings: Settings, job: JobRecord) -> bool:
 def probe_frame(settings: Settings, jobs: Iterable[JobRecord], share: float) -> pd.DataFrame:
     """One row for each run that was probed, at its last point; don't-care regions at `share`. Raises as `probe_of`.
 
-    Columns: job, loss, kind, gamma (cross-entropy: 0), missing, seed, step; anchors, mean_score, inside,
+    Columns: job, run_id, loss, kind, gamma (cross-entropy: 0), missing, seed, step; anchors, mean_score, inside,
     inside_clearly, in_band and gradient_share of the dropped boxes' anchors; background_inside. Shares are of anchors,
     save gradient_share; not a number where no anchor stands for a dropped box.
     """
@@ -48,7 +48,20 @@ def probe_frame(settings: Settings, jobs: Iterable[JobRecord], share: float) -> 
 
 
 _COLUMNS = [
-    *("job", "loss", "kind", "gamma", "missing", "seed", "step", "anchors", "mean_score", "inside", "inside_clearly"),
+    *(
+        "job",
+        "run_id",
+        "loss",
+        "kind",
+        "gamma",
+        "missing",
+        "seed",
+        "step",
+        "anchors",
+        "mean_score",
+        "inside",
+        "inside_clearly",
+    ),
     *("in_band", "gradient_share", "background_inside"),
 ]
 
@@ -59,6 +72,7 @@ def _row(job: JobRecord, record: ProbeRecord, share: float) -> dict[str, str | i
     dropped, background = (rest(record, group, gamma, share) for group in (DROPPED, BACKGROUND))
     return {
         "job": job.id,
+        "run_id": job.run_id,
         "loss": loss_label(loss),
         "kind": loss.kind,
         "gamma": gamma,

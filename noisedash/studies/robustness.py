@@ -23,6 +23,7 @@ Drop = Literal["points", "percent"]
 
 _OF_LOSS = tuple(name for name in CURVE_COLUMNS if name != "missing_rate")
 _WITHOUT_LOSS = tuple(name for name in CURVE_COLUMNS if name not in ("loss", "kind", "gamma"))
+_OF_RUN = ("kind", "gamma", "loss", "settings", "missing_rate")
 _RUN = ("seed", "noise_seed")
 _LEVEL = 0.95
 
@@ -129,6 +130,30 @@ def risks(rows: pd.DataFrame, limit: float, drop: Drop = "points", level: float 
         }
 
     return _table(_noisy(rows), CURVE_COLUMNS, at_risk)
+
+
+RESTING = {
+    "inside_clearly": "rest as objects",
+    "inside": "in the region",
+    "in_band": "in the band",
+    "mean_score": "mean score",
+    "gradient_share": "share of the gradient",
+}
+"""What `resting` gives of the anchors of dropped boxes, for people: shares and a score in [0, 1]."""
+
+
+def resting(rows: pd.DataFrame, probed: pd.DataFrame, level: float = _LEVEL) -> pd.DataFrame:
+    """How the anchors of dropped boxes rest at the end of training: each loss and rate, a row for each of RESTING.
+
+    `probed` has a row for each run that was probed, with `run_id`, `anchors` and RESTING. Columns: `measure`, what
+    tells curves apart, and those of every table of means. Runs without such anchors are left out. What is a share
+    cannot leave [0, 1], and so its interval is cut off there.
+    """
+    runs = rows.drop_duplicates("run_id")[["run_id", *_OF_RUN, *_RUN]]
+    both = runs.merge(probed.loc[probed["anchors"] > 0, ["run_id", *RESTING]], on="run_id")
+    long = both.melt(["run_id", *_OF_RUN, *_RUN], list(RESTING), var_name="measure", value_name="rests")
+    table = _table(long, ("measure", *_OF_RUN), lambda own: _over_runs(own, own["rests"], level))
+    return table if table.empty else table.assign(low=table["low"].clip(0, 1), high=table["high"].clip(0, 1))
 
 
 @dataclass(frozen=True)

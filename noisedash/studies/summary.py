@@ -4,6 +4,7 @@ Nothing is averaged that differs in more than seeds: runs that differ in other s
 `settings`, and losses that would share a label carry what parts them in the label.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -173,6 +174,9 @@ def _with_drop(rows: pd.DataFrame) -> pd.DataFrame:
     return paired.assign(drop=100 * (paired["ap_clean"] - paired["ap"]))
 
 
+_CHECKSUM = re.compile(r"[0-9a-f]{64}")
+
+
 class _Absent:
     """The value of a setting that a run does not have."""
 
@@ -202,12 +206,15 @@ def _differing(specs: Sequence[RunSpec]) -> list[str]:
 
 
 def _told(spec: RunSpec, names: Sequence[str]) -> list[str]:
-    """'alpha=0.25' for each of the named settings that the run has."""
+    """'alpha=0.25' for each of the named settings that the run has; a kind by what it is of: 'optimizer=sgd'."""
     flat = dict(_flat(spec.model_dump(mode="json"))) if names else {}
-    return [f"{name.rpartition('.')[2]}={_text(flat[name])}" for name in names if name in flat]
+    return [f"{name.removesuffix('.kind').rpartition('.')[2]}={_text(flat[name])}" for name in names if name in flat]
 
 
 def _text(value: Any) -> str:
+    """A value for people; of a checksum the first digits."""
+    if isinstance(value, str) and _CHECKSUM.fullmatch(value):
+        return value[:12]
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
