@@ -10,6 +10,7 @@ import pytest
 from test_cli import Command
 from test_figures_probe import drawn
 
+from noisedash.datasets.registry import DatasetRegistry
 from noisedash.evaluation.ap import evaluate
 from noisedash.jobs.predictions import detections_of
 from noisedash.jobs.runfolder import newest_attempt
@@ -86,6 +87,21 @@ def test_results_are_told_in_words(noisedash: Command, filled: Store) -> None:
     assert "Drop since clean labels in per cent" in per_cent
     assert "min-max" in per_cent
     assert "exit sign" in per_cent
+
+
+def test_intervals_are_for_other_test_images_where_asked(noisedash: Command, filled: Store) -> None:
+    asked = ("study", "results", "demo", "--intervals")
+    assert "does not hold predictions" in noisedash.error(*asked, "--images")
+    settings = current_settings()
+    for job in filled.jobs("demo", [JobState.DONE]):
+        demo_store.detect(settings, DatasetRegistry(settings).get("rooms"), job)
+    without, joined = (noisedash.json(*asked, *images) for images in ((), ("--images",)))
+    for name in ("ap", "drop"):
+        assert [row["value"] for row in joined[name]] == [row["value"] for row in without[name]]
+        errors = [[row["standard_error"] for row in made[name]] for made in (without, joined)]
+        assert all(one <= other for one, other in zip(*errors, strict=True))
+        assert sum(errors[0]) < sum(errors[1])
+    assert "for other test images too" in noisedash(*asked, "--images")
 
 
 def test_the_probe_is_told_over_runs(noisedash: Command, filled: Store) -> None:

@@ -8,7 +8,7 @@ from noisedash.datasets.dataset import Dataset
 from noisedash.evaluation.matching import CocoRules, MatchTable, match
 from noisedash.evaluation.precision import average_precisions, mean_over_classes
 from noisedash.evaluation.records import Predictions
-from noisedash.evaluation.resampling import ApDraws, average, halves, resample
+from noisedash.evaluation.resampling import ApDraws, halves, resample
 
 
 def subset(data: Dataset, found: Predictions, rows: np.ndarray) -> tuple[Dataset, Predictions]:
@@ -78,8 +78,6 @@ def test_a_difference_is_taken_resample_by_resample() -> None:
     assert difference.standard_error < np.hypot(first.standard_error, second.standard_error)
     assert first.minus(first).p_value() == 1
     assert difference.minus(first).least == -1
-    both = average([first, second])
-    np.testing.assert_allclose(both.mean_draws, (first.mean_draws + second.mean_draws) / 2)
 
 
 def world(rng: np.random.Generator, images: int, blur: float = 1.0) -> MatchTable:

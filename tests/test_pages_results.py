@@ -15,6 +15,7 @@ from noisedash.settings import Settings, current_settings
 from noisedash.studies.robustness import tolerances
 from noisedash.studies.summary import MEAN, summarise
 from noisedash.studies.wording import tolerance_in_words
+from noisedash.ui.services import dataset
 
 QUESTIONS = {
     "How sure are the curves?": "What the intervals cover: seed and noise draw together",
@@ -54,6 +55,21 @@ def test_every_question_is_answered_and_says_what_it_stands_on(question: str, fi
     assert QUESTIONS[question] in said(app)
     assert "Stands on 26 runs; seeds 0, 1, 2; noise draws 0, 1, 2; measured at step 500; score ≥ 0.3" in said(app)
     assert not [warning.value for warning in app.warning]
+
+
+@pytest.mark.parametrize("question", ["How sure are the curves?", "Is one loss better?"])
+def test_intervals_are_for_other_test_images_where_asked(question: str, filled: Store) -> None:
+    address = {"studies": "demo", "view": "Statistics", "question": question, "score": "0.3"}
+    assert "for these test images" in said(open_page("results", **address))
+    without = open_page("results", **address, **{"other-images": "true"})
+    assert "does not hold predictions" in without.error[0].value
+    settings = current_settings()
+    for job in filled.jobs("demo", [JobState.DONE]):
+        demo_store.detect(settings, dataset("rooms"), job)
+    app = open_page("results", **address, **{"other-images": "true"})
+    assert not app.exception
+    assert not app.error
+    assert "for other test images too" in said(app)
 
 
 @pytest.mark.parametrize("form", ["points lost", "per cent lost", "min-max"])

@@ -18,6 +18,7 @@ from noisedash.studies.robustness import (
     resting,
     risks,
     tolerances,
+    with_image_draws,
 )
 from noisedash.studies.summary import CURVE_COLUMNS, summarise
 from noisedash.studies.uncertainty import Design, estimate
@@ -196,3 +197,43 @@ def test_rest_of_dropped_boxes_is_a_mean_over_runs_whose_interval_stays_a_share(
     cut = noisy[noisy["run_id"] == first].iloc[0]
     assert the(table, loss=cut["loss"], missing_rate=cut["missing_rate"], measure="inside")["runs"] == len(SEEDS) - 1
     assert resting(found, probed.assign(anchors=0)).empty
+
+
+def test_other_test_images_join_the_error_as_a_loop_over_resamples_counts_it() -> None:
+    """Of AP, of drops and of differences: the images' error is that of the mean over runs, paired where runs are."""
+    found, rng = rows(), np.random.default_rng(0)
+    draws = {
+        (row["run_id"], row["threshold"], row["class_name"]): row["ap"] + rng.normal(0, 0.02, 40)
+        for _, row in found.iterrows()
+    }
+    joined = with_image_draws(found, draws)
+
+    def drawn(loss: str, rate: float, seed: int) -> np.ndarray:
+        of_run = found[(found["loss"] == loss) & (found["missing_rate"] == rate) & (found["seed"] == seed)]
+        return draws[of_run["run_id"].iloc[0], 0.01, "cup"]
+
+    def lost(loss: str, seed: int) -> np.ndarray:
+        return np.array([100 * (a - b) for a, b in zip(drawn(loss, 0.0, seed), drawn(loss, 0.5, seed), strict=True)])
+
+    where = {"class_name": "cup", "missing_rate": 0.5}
+    expected = {
+        "ap": np.std([np.mean([drawn("CE", 0.5, seed)[b] for seed in SEEDS]) for b in range(40)], ddof=1),
+        "points": np.std([np.mean([lost("CE", seed)[b] for seed in SEEDS]) for b in range(40)], ddof=1),
+        "percent": np.std(
+            [np.mean([lost("CE", seed)[b] / drawn("CE", 0.0, seed)[b] for seed in SEEDS]) for b in range(40)], ddof=1
+        ),
+        "difference": np.std(
+            [np.mean([(lost("CE", seed) - lost("FL γ=5", seed))[b] for seed in SEEDS]) for b in range(40)], ddof=1
+        ),
+    }
+    made = {
+        "ap": [the(ap_intervals(given), loss="CE", **where) for given in (found, joined)],
+        "points": [the(drop_intervals(given), loss="CE", **where) for given in (found, joined)],
+        "percent": [the(drop_intervals(given, "percent"), loss="CE", **where) for given in (found, joined)],
+        "difference": [the(compare_losses(given, "CE", "FL γ=5", "drop"), **where) for given in (found, joined)],
+    }
+    for name, (without, with_images) in made.items():
+        assert with_images["value"] == without["value"]
+        total = np.hypot(without["standard_error"], expected[name])
+        assert with_images["standard_error"] == pytest.approx(total), name
+        assert with_images["df"] > without["df"]

@@ -1,7 +1,7 @@
 """`noisedash study results`: what a study's runs say together."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,9 @@ from noisedash.cli.output import AsJson, say, say_json, say_table
 from noisedash.cli.places import open_store
 from noisedash.errors import NoiseDashError
 from noisedash.focal import SHARE
+from noisedash.jobs.predictions import image_draws
 from noisedash.jobs.probes import probe_frame
+from noisedash.records import JobRecord, JobState
 from noisedash.settings import current_settings
 from noisedash.spec import RunSpec
 from noisedash.studies import robustness
@@ -21,6 +23,8 @@ from noisedash.studies.confounders import rank, settings_of
 from noisedash.studies.robustness import Drop
 from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
 from noisedash.studies.wording import basis_in_words, comparison_in_words, mixture_in_words, tolerance_in_words
+
+IMAGES_JOINED = "Intervals of mAP, drops and comparisons are for other test images too; the others for these alone."
 
 _HEADINGS = {
     "loss": "loss",
@@ -50,6 +54,10 @@ def results(
         float | None, typer.Option(metavar="POINTS", min=0, help="The probability that a training loses more.")
     ] = None,
     percent: Annotated[bool, typer.Option("--percent", help="Drops in per cent of the clean mAP, not points.")] = False,
+    images: Annotated[
+        bool,
+        typer.Option("--images", help="With --intervals or --compare: for other test images too."),
+    ] = False,
     confounders: Annotated[
         bool, typer.Option("--confounders", help="What moves the effect of gamma, for a study of that recipe.")
     ] = False,
@@ -74,6 +82,8 @@ def results(
     if csv is not None:
         write_csv(csv, to_csv(rows))
     chosen = rows if per_class else rows[rows["class_name"] == MEAN]
+    if images:
+        chosen = robustness.with_image_draws(chosen, _image_draws(jobs))
     tables = _tables(chosen, intervals, compare, tolerates, risk, "percent" if percent else "points")
     if confounders:
         tables["confounders"] = _ranked(study_name, specs, rows)
@@ -91,6 +101,8 @@ def results(
         _tell(aggregate(chosen), {"mean": "mAP", "sd": "sd", "n": "seeds", "drop_mean": "drop (points)"})
         return
     _tell_tables(tables, "per cent" if percent else "points", tolerates)
+    if images:
+        say(IMAGES_JOINED)
     made = robustness.basis(specs, chosen)
     mixture = "" if confounders else mixture_in_words(made)  # a ranking's rows are what differs
     say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture))))
@@ -124,6 +136,12 @@ def _tables(
     if risk is not None:
         tables["risks"] = robustness.risks(rows, risk, drop)
     return tables
+
+
+def _image_draws(jobs: Sequence[JobRecord]) -> robustness.ImageDraws:
+    """AP of the finished runs on resampled test images. Raises NoiseDashError where a run has no detections."""
+    finished = [job for job in jobs if job.state is JobState.DONE]
+    return {key: draws for job in finished for key, draws in image_draws(current_settings(), job).items()}
 
 
 def _ranked(study_name: str, specs: Mapping[str, RunSpec], rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,6 @@ Drawing with replacement would report copies of a detection at one score and hid
 an image, so the match table stays, and a resample is a sum over it. C classes, R right detections of a class.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -73,20 +72,6 @@ class ApDraws:
             self.mean_draws - other.mean_draws,
             least=-1.0,
         )
-
-
-def average(runs: Sequence[ApDraws]) -> ApDraws:
-    """The mean over runs that were tested on the same images, resampled alike.
-
-    Its standard error is what `Estimate.with_images` of `studies.uncertainty` takes.
-    """
-    return ApDraws(
-        np.mean([run.of_class for run in runs], axis=0),
-        float(np.mean([run.mean for run in runs])),
-        np.mean([run.of_class_draws for run in runs], axis=0),
-        np.mean([run.mean_draws for run in runs], axis=0),
-        least=runs[0].least,
-    )
 
 
 def _interval(value: FloatArray, draws: FloatArray, least: float, level: float) -> tuple[FloatArray, FloatArray]:

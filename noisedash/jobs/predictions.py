@@ -4,12 +4,17 @@ from noisedash.datasets.dataset import Dataset
 from noisedash.datasets.registry import DatasetRegistry
 from noisedash.datasets.splits import split
 from noisedash.errors import QueueError
+from noisedash.evaluation.ap import match_as_in
 from noisedash.evaluation.files import load_predictions
+from noisedash.evaluation.precision import FloatArray
 from noisedash.evaluation.records import Predictions
 from noisedash.evaluation.report import RunReport, run_report
+from noisedash.evaluation.resampling import resample
 from noisedash.jobs.storage import finished_attempt
 from noisedash.records import JobRecord, JobState
 from noisedash.settings import Settings
+from noisedash.studies.robustness import ImageDraws
+from noisedash.studies.summary import MEAN
 
 
 def report_on(settings: Settings, job: JobRecord, min_score: float | None = None) -> RunReport:
@@ -20,6 +25,22 @@ def report_on(settings: Settings, job: JobRecord, min_score: float | None = None
     """
     test, predictions = detections_of(settings, job)
     return run_report(test, predictions, job.spec.evaluation, min_score)
+
+
+def image_draws(settings: Settings, job: JobRecord) -> ImageDraws:
+    """A done job's AP on random halves of its test images, at each of its score thresholds.
+
+    Jobs with the same test images are resampled alike. Raises as `report_on`.
+    """
+    test, predictions = detections_of(settings, job)
+    table = match_as_in(test, predictions, job.spec.evaluation)
+    draws: dict[tuple[str, float, str], FloatArray] = {}
+    for threshold in job.spec.evaluation.score_thresholds:
+        made = resample(table, min_score=threshold)
+        draws[job.run_id, threshold, MEAN] = made.mean_draws
+        for class_id, name in enumerate(test.classes):
+            draws[job.run_id, threshold, name] = made.of_class_draws[:, class_id]
+    return draws
 
 
 def detections_of(settings: Settings, job: JobRecord) -> tuple[Dataset, Predictions]:

@@ -1,8 +1,10 @@
 """How robust each loss is, as tables with intervals: AP, drops, comparisons, tolerated rates, risks.
 
 All take rows as `studies.summary.summarise` gives them and average only over seeds and noise draws; what differs
-otherwise stays apart, by CURVE_COLUMNS. The interval's `varies` says which of the two it covers; that other test
-images would give another AP is not in it (`evaluation.resampling` is for that).
+otherwise stays apart, by CURVE_COLUMNS. The interval's `varies` says which of the two it covers. That other test images
+would give another AP is not in it, unless `with_image_draws` has joined them to the rows: then means of AP, drops and
+differences have intervals for other test images too. Runs of one test set are resampled alike, so what drops and
+differences share is not counted as error.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,16 +18,38 @@ from noisedash.errors import NotFoundError
 from noisedash.spec import RunSpec
 from noisedash.studies.summary import CURVE_COLUMNS
 from noisedash.studies.tolerance import tolerance
-from noisedash.studies.uncertainty import Estimate, estimate, risk
+from noisedash.studies.uncertainty import Estimate, FloatArray, estimate, risk
 
 Drop = Literal["points", "percent"]
 """Points of AP (hundredths) lost since clean labels, or that loss in per cent of the clean AP."""
+
+ImageDraws = Mapping[tuple[str, float, str], FloatArray]
+"""For a run id, score threshold and class name ('' for the mean) AP on B resamples of the test images, (B,)."""
 
 _OF_LOSS = tuple(name for name in CURVE_COLUMNS if name != "missing_rate")
 _WITHOUT_LOSS = tuple(name for name in CURVE_COLUMNS if name not in ("loss", "kind", "gamma"))
 _OF_RUN = ("kind", "gamma", "loss", "settings", "missing_rate")
 _RUN = ("seed", "noise_seed")
+IMAGE_DRAWS = _DRAWS, _CLEAN_DRAWS = "ap_draws", "clean_ap_draws"
+"""The columns that `with_image_draws` adds."""
 _LEVEL = 0.95
+
+
+def with_image_draws(rows: pd.DataFrame, draws: ImageDraws) -> pd.DataFrame:
+    """The rows with their AP on resampled test images, and that of the clean run that each is held against.
+
+    `draws` has all runs of the rows, resampled alike.
+    """
+    with_draws = rows.copy()
+    for column, run_id in ((_DRAWS, "run_id"), (_CLEAN_DRAWS, "clean_run_id")):
+        keys = zip(rows[run_id], rows["threshold"], rows["class_name"], strict=True)
+        with_draws[column] = pd.Series([draws.get(key) for key in keys], index=rows.index, dtype=object)
+    return with_draws
+
+
+def has_image_draws(rows: pd.DataFrame) -> bool:
+    """Whether `with_image_draws` has been there."""
+    return _DRAWS in rows
 
 
 def ap_intervals(rows: pd.DataFrame, level: float = _LEVEL) -> pd.DataFrame:
@@ -34,7 +58,8 @@ def ap_intervals(rows: pd.DataFrame, level: float = _LEVEL) -> pd.DataFrame:
     These are `value`, `low`, `high`, `standard_error`, `df`, `runs`, `varies` (text), and `seed_sd`, `draw_sd` and
     `rest_sd` where every seed was trained with every noise draw. Errors are nan for a single run.
     """
-    return _table(rows.dropna(subset="ap"), CURVE_COLUMNS, lambda own: _over_runs(own, own["ap"], level))
+    known = rows.dropna(subset="ap")
+    return _table(known, CURVE_COLUMNS, lambda own: _over_runs(own, own["ap"], level, own.get(_DRAWS)))
 
 
 def drop_intervals(rows: pd.DataFrame, drop: Drop = "points", level: float = _LEVEL) -> pd.DataFrame:
@@ -42,7 +67,11 @@ def drop_intervals(rows: pd.DataFrame, drop: Drop = "points", level: float = _LE
 
     The drop in per cent is the mean of the runs' own. Rows without a clean run are left out, and so are clean ones.
     """
-    return _table(_noisy(rows), CURVE_COLUMNS, lambda own: _over_runs(own, _drop(own, drop), level))
+
+    def dropped(own: pd.DataFrame) -> dict[str, Any]:
+        return _over_runs(own, _drop(own, drop), level, _drop_draws(own, drop))
+
+    return _table(_noisy(rows), CURVE_COLUMNS, dropped)
 
 
 def min_max(rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,19 +98,23 @@ def compare_losses(
     """
     shared = [*_WITHOUT_LOSS, *_RUN]
     chosen = _noisy(rows) if of == "drop" else rows.dropna(subset="ap")
-    sides = [chosen.loc[chosen["loss"] == loss, [*shared, of]] for loss in (first, second)]
+    if of == "drop" and has_image_draws(chosen):
+        chosen = chosen.assign(**{_DRAWS: _drop_draws(chosen, "points")})
+    measured = [of, *([_DRAWS] if has_image_draws(chosen) else [])]
+    sides = [chosen.loc[chosen["loss"] == loss, [*shared, *measured]] for loss in (first, second)]
     pairs = sides[0].merge(sides[1], on=shared, suffixes=("_first", "_second"))
     if pairs.empty:
         raise NotFoundError(
             f"No run of '{first}' and of '{second}' share seed, noise draw and settings: choose losses of one study."
         )
-    difference = pairs.assign(difference=pairs[f"{of}_first"] - pairs[f"{of}_second"])
+    for name in measured:
+        pairs[name] = pairs[f"{name}_first"] - pairs[f"{name}_second"]
 
     def compared(own: pd.DataFrame) -> dict[str, Any]:
-        made = _estimate(own, own["difference"])
+        made = _estimate(own, own[of], own.get(_DRAWS))
         return {**_columns(made, level), "p_value": float(made.p_value())}
 
-    return _table(difference, _WITHOUT_LOSS, compared).assign(first=first, second=second)
+    return _table(pairs, _WITHOUT_LOSS, compared).assign(first=first, second=second)
 
 
 def tolerances(rows: pd.DataFrame, limit: float, drop: Drop = "points", level: float = _LEVEL) -> pd.DataFrame:
@@ -227,8 +260,24 @@ def _groups(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[dict[str,
         yield dict(zip(keys, key, strict=True)), own
 
 
-def _estimate(rows: pd.DataFrame, values: "pd.Series[float]") -> Estimate:
-    return estimate(np.asarray(values, dtype=np.float64), rows["seed"].tolist(), _draws(rows["noise_seed"]))
+def _drop_draws(rows: pd.DataFrame, drop: Drop) -> pd.Series | None:
+    """The drop of each row on each resample of the images; None where there are none."""
+    if not has_image_draws(rows):
+        return None
+    if drop == "points":
+        return 100 * (rows[_CLEAN_DRAWS] - rows[_DRAWS])
+    clean = [np.where(draws > 0, draws, np.nan) for draws in rows[_CLEAN_DRAWS]]
+    return 100 * (1 - rows[_DRAWS] / pd.Series(clean, index=rows.index))
+
+
+def _estimate(rows: pd.DataFrame, values: "pd.Series[float]", image_draws: pd.Series | None = None) -> Estimate:
+    """Over runs, and over images where there are draws (B,) of each value."""
+    made = estimate(np.asarray(values, dtype=np.float64), rows["seed"].tolist(), _draws(rows["noise_seed"]))
+    if image_draws is None:
+        return made
+    of_mean = np.mean(np.stack(image_draws.tolist()), axis=0)
+    known = of_mean[~np.isnan(of_mean)]  # a resample may hold no box of a class
+    return made.with_images(known.std(ddof=1) if len(known) > 1 else np.nan)
 
 
 def _draws(noise_seeds: Iterable[Any]) -> list[int | None]:
@@ -236,8 +285,10 @@ def _draws(noise_seeds: Iterable[Any]) -> list[int | None]:
     return [None if pd.isna(seed) else int(seed) for seed in noise_seeds]
 
 
-def _over_runs(rows: pd.DataFrame, values: "pd.Series[float]", level: float) -> dict[str, Any]:
-    return _columns(_estimate(rows, values), level)
+def _over_runs(
+    rows: pd.DataFrame, values: "pd.Series[float]", level: float, image_draws: pd.Series | None = None
+) -> dict[str, Any]:
+    return _columns(_estimate(rows, values, image_draws), level)
 
 
 def _columns(made: Estimate, level: float) -> dict[str, Any]:

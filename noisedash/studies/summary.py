@@ -33,6 +33,7 @@ ROW_COLUMNS = (
     "class_name",
     "ap",
     "drop",
+    "clean_run_id",
 )
 CURVE_COLUMNS = ("threshold", "class_name", "kind", "gamma", "loss", "settings", "missing_rate", "step", "final")
 """What the runs that are averaged have in common; in this order the averages are sorted."""
@@ -45,9 +46,9 @@ def summarise(specs: Mapping[str, RunSpec], results: Iterable[ResultRecord]) -> 
     """A row for each result and class, and one for its mean (class_name ''); columns as in ROW_COLUMNS.
 
     `specs` by run id; results of other runs are left out. `ap` is a fraction, nan for a class without clean boxes;
-    `drop` is how many points (hundredths) it is below the clean run of the same loss, settings and seed, nan where
-    there is none. `gamma` is nan for cross-entropy, `noise_seed` missing for clean runs. Noise beside the missing
-    rate, where runs differ in it, stands in `settings`.
+    `drop` is how many points (hundredths) it is below the clean run of the same loss, settings and seed, which is
+    `clean_run_id`; both are missing where there is none. `gamma` is nan for cross-entropy, `noise_seed` missing for
+    clean runs. Noise beside the missing rate, where runs differ in it, stands in `settings`.
     """
     labels, settings, others = loss_labels(specs), settings_texts(specs), _other_noise(specs)
     records: list[dict[str, Any]] = []
@@ -56,7 +57,7 @@ def summarise(specs: Mapping[str, RunSpec], results: Iterable[ResultRecord]) -> 
             columns = _run_columns(specs[result.run_id], result, labels, settings)
             aps = {MEAN: result.mean_ap, **result.ap_of_class}
             records += [{**columns, "class_name": name, "ap": ap} for name, ap in aps.items()]
-    rows = pd.DataFrame(records, columns=[name for name in ROW_COLUMNS if name != "drop"])
+    rows = pd.DataFrame(records, columns=[name for name in ROW_COLUMNS if name not in ("drop", "clean_run_id")])
     rows = rows.astype({"gamma": float, "missing_rate": float, "threshold": float, "ap": float, "noise_seed": "Int64"})
     rows = _with_drop(rows)
     rows["settings"] = [
@@ -168,10 +169,11 @@ def _run_columns(
 
 
 def _with_drop(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `drop`, in points below the clean run that differs in nothing else."""
-    clean = rows.loc[rows["noise_seed"].isna(), [*_PAIRED, "ap"]].drop_duplicates(list(_PAIRED))
-    paired = rows.merge(clean, on=list(_PAIRED), how="left", suffixes=("", "_clean"))
-    return paired.assign(drop=100 * (paired["ap_clean"] - paired["ap"]))
+    """The rows with `drop`, in points below the clean run that differs in nothing else, and that run's id."""
+    clean = rows.loc[rows["noise_seed"].isna(), [*_PAIRED, "ap", "run_id"]].drop_duplicates(list(_PAIRED))
+    clean = clean.rename(columns={"ap": "clean_ap", "run_id": "clean_run_id"})
+    paired = rows.merge(clean, on=list(_PAIRED), how="left")
+    return paired.assign(drop=100 * (paired["clean_ap"] - paired["ap"]))
 
 
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")

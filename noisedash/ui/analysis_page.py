@@ -8,8 +8,21 @@ import pandas as pd
 import streamlit as st
 
 from noisedash.figures.evaluation import whiskers
+from noisedash.jobs.predictions import image_draws
+from noisedash.records import JobRecord
+from noisedash.settings import Settings, current_settings
 from noisedash.spec import RunSpec
-from noisedash.studies.robustness import Drop, basis, compare_losses, risks, tolerances
+from noisedash.studies.robustness import (
+    IMAGE_DRAWS,
+    Drop,
+    ImageDraws,
+    basis,
+    compare_losses,
+    has_image_draws,
+    risks,
+    tolerances,
+    with_image_draws,
+)
 from noisedash.studies.summary import MEAN
 from noisedash.studies.wording import basis_in_words, comparison_in_words, mixture_in_words, tolerance_in_words
 from noisedash.ui import analysis
@@ -19,7 +32,14 @@ from noisedash.ui.results import Found, classes_by_loss
 
 MEAN_OF_ALL = "mean of all classes"
 _UNITS: dict[str, Drop] = {"points": "points", "per cent": "percent"}
+_OF_IMAGES = ("How sure are the curves?", "Is one loss better?")
+"""Questions whose intervals can be for other test images."""
 _NEEDS_CLEAN = "These studies have no noisy run with a clean run of its loss and seed: there is no drop to measure."
+
+
+def _attempt(job: JobRecord) -> tuple[str, int]:
+    """What a done job's detections are known by."""
+    return job.run_id, job.claims
 
 
 def render(found: Found) -> None:
@@ -42,6 +62,8 @@ def render(found: Found) -> None:
     at = found.rows[found.rows["threshold"] == threshold]
     rows = at[at["class_name"] == (MEAN if name == MEAN_OF_ALL else name)]
     with one_sentence_errors():
+        if question in _OF_IMAGES and st.toggle("For other test images too", key="other-images", bind="query-params"):
+            rows = with_image_draws(rows, _image_draws(found, rows))
         questions[question](rows, at)
     stands_on(found.specs, rows)
 
@@ -66,7 +88,7 @@ def _curves(rows: pd.DataFrame, _all_classes: pd.DataFrame) -> None:
     figure = analysis.figure(table, title).update_yaxes(rangemode="normal")
     chart(figure, "statistics-curves", f"{title} over missing labels, a curve per loss.")
     if form != "min-max":
-        st.markdown(f"What the intervals cover: {_varied(table)}. Other test images are a source of their own.")
+        st.markdown(f"What the intervals cover: {_varied(table)}; {_images_in_words(rows)}.")
 
 
 def _comparison(rows: pd.DataFrame, _all_classes: pd.DataFrame) -> None:
@@ -96,8 +118,9 @@ def _comparison(rows: pd.DataFrame, _all_classes: pd.DataFrame) -> None:
     for _, row in table.iterrows():
         st.markdown(f"- {plain(comparison_in_words(row, of))}")
     st.markdown(
-        "Pairs are runs of one seed and one noise draw, tested on the same images (paired t test). Each share of "
-        "missing labels is tested by itself: of many tests, one in twenty comes out below .05 by chance."
+        "Pairs are runs of one seed and one noise draw, tested on the same images (paired t test); intervals: "
+        f"{_images_in_words(rows)}. Each share of missing labels is tested by itself: of many tests, one in twenty "
+        "comes out below .05 by chance."
     )
 
 
@@ -156,14 +179,34 @@ def _limit(key: str, usual: float) -> tuple[float, str]:
     return limit, unit or "points"
 
 
+def _images_in_words(rows: pd.DataFrame) -> str:
+    return "for other test images too" if has_image_draws(rows) else "for these test images, others would add to them"
+
+
+def _image_draws(found: Found, rows: pd.DataFrame) -> ImageDraws:
+    """AP of the rows' runs on resampled test images. Raises NoiseDashError where a run's detections are not there."""
+    wanted = {*rows["run_id"], *rows["clean_run_id"].dropna()}
+    jobs = [job for job in found.jobs if job.run_id in wanted]
+    settings = current_settings()
+    return {key: draws for job in jobs for key, draws in _image_draws_of(settings, job).items()}
+
+
+@st.cache_data(
+    max_entries=256, show_spinner="Resampling test images…", hash_funcs={JobRecord: _attempt, Settings: repr}
+)
+def _image_draws_of(settings: Settings, job: JobRecord) -> ImageDraws:
+    return image_draws(settings, job)
+
+
 def _varied(table: pd.DataFrame) -> str:
     return "; ".join(sorted(set(table["varies"])))
 
 
 def _digest(rows: pd.DataFrame) -> str:
-    """The whole content's; Streamlit's own looks at a sample of long tables."""
-    hashes = pd.util.hash_pandas_object(rows, index=False)
-    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
+    """The whole content's; Streamlit's own looks at a sample of long tables. Draws follow from the rest."""
+    plain_columns = rows.drop(columns=list(IMAGE_DRAWS), errors="ignore")
+    hashes = pd.util.hash_pandas_object(plain_columns, index=False)
+    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest() + str(has_image_draws(rows))
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting…", hash_funcs={pd.DataFrame: _digest})
