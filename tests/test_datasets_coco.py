@@ -176,7 +176,9 @@ def varied(tmp_path: Path) -> Dataset:
     boxes = [
         coco_box(1, 1, [0.1, 0.7, 0.2, 12.3], ignore=1),
         coco_box(2, 1, [0, 0, 60, 40], iscrowd=1),
-        coco_box(3, 2, [17.13, 1.01, 22.22, 33.33], 7, truncated=1),
+        coco_box(3, 2, [17.13, 1.01, 22.22, 33.33], 7, truncated=1, area=501.25),
+        coco_box(4, 3, [3, 4, 10.1, 20.2], area=10.1 * 20.2),
+        coco_box(5, 3, [30, 4, 10, 20], area="much"),
     ]
     make_coco(tmp_path, boxes, images=3)
     write_jpeg(tmp_path / "default" / "4.jpg", seed=4)
@@ -192,6 +194,8 @@ def test_writing_and_reading_gives_the_very_same_dataset(tmp_path: Path) -> None
     written = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
     assert written["annotations"][1]["bbox"] == [0, 0, 60, 40]
     assert written["annotations"][1]["area"] == 2400
+    assert sorted(dataset.boxes.outline_area[~np.isnan(dataset.boxes.outline_area)].tolist()) == [501.25]
+    assert [annotation["area"] for annotation in written["annotations"]].count(501.25) == 1
     assert [category["id"] for category in written["categories"]] == [1, 2]
 
 

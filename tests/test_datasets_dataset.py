@@ -35,8 +35,22 @@ def test_content_hash_depends_on_each_column() -> None:
         replace(dataset, boxes=replace(boxes, crowd=~boxes.crowd)),
         replace(dataset, boxes=replace(boxes, difficult=~boxes.difficult)),
         replace(dataset, boxes=replace(boxes, truncated=~boxes.truncated)),
+        replace(dataset, boxes=replace(boxes, outline_area=np.array([9.0, np.nan]))),
     ]
     assert len({dataset.content_hash, *(other.content_hash for other in changed)}) == len(changed) + 1
+
+
+def test_a_set_without_outlines_has_the_hash_that_it_ever_had() -> None:
+    """Runs are known by it."""
+    known = "195d0e3162178c90ea0ce0b9d9b9b4d9d16aea441810b41ed8217618cf244361"
+    assert dataset_in_memory(["a.jpg", "b.jpg"]).content_hash == known
+
+
+def test_an_objects_area_is_its_outlines_where_there_is_one() -> None:
+    boxes = dataset_in_memory(["a.jpg", "b.jpg"]).boxes
+    assert boxes.area.tolist() == [29 * 18, 29 * 18]
+    assert replace(boxes, outline_area=np.array([np.nan, 7.0])).area.tolist() == [29 * 18, 7.0]
+    assert boxes.take(np.array([True, False])).area.tolist() == [29 * 18]
 
 
 def test_equal_boxes_on_one_image_have_ids_of_their_own() -> None:

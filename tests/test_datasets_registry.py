@@ -1,5 +1,6 @@
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,20 @@ def test_a_removed_dataset_is_gone_and_its_images_stay(
         datasets.by_hash(report.content_hash)
     datasets.add(tmp_path / "set", "mine")
     assert datasets.present() == ("mine",)
+
+
+def test_a_set_that_was_registered_before_there_were_outlines_is_read(
+    tmp_path: Path, datasets: DatasetRegistry, settings: Settings
+) -> None:
+    make_voc(tmp_path / "set", {"a": [CAT]})
+    known = datasets.add(tmp_path / "set", "mine").content_hash
+    path = settings.datasets / "mine" / "columns.npz"
+    with np.load(path) as columns:
+        older = {name: columns[name] for name in columns if name != "outline_area"}
+    np.savez(path, **older)
+    mine = datasets.get("mine")
+    assert np.isnan(mine.boxes.outline_area).all()
+    assert replace(mine).content_hash == known
 
 
 @pytest.mark.parametrize(("file", "keep"), [("meta.json", 40), ("columns.npz", 900), ("columns.npz", 0)])

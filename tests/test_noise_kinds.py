@@ -1,5 +1,7 @@
 """Inaccurate, wrong and extra boxes: geometry, classes, exact counts, nesting, and every box's history."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -132,6 +134,16 @@ def test_boxes_that_are_off_stay_inside_and_have_an_area(data: Dataset, centre: 
     assert (boxes.xyxy[can, 2:] <= limit[can]).all()
     assert (boxes.xyxy[can, 2:] - boxes.xyxy[can, :2] >= 1 / 64).all()
     assert (boxes.xyxy[can] * 64 == np.rint(boxes.xyxy[can] * 64)).all()
+
+
+def test_what_is_drawn_badly_has_no_outline_any_more() -> None:
+    data = scattered(40)
+    outlined = replace(data, boxes=replace(data.boxes, outline_area=np.arange(40.0)))
+    noisy = with_step(outlined, InaccurateNoise(rate=0.5))
+    moved = noisy.fate[noisy.origin] & Fate.MOVED > 0
+    assert np.isnan(noisy.boxes.outline_area[moved]).all()
+    np.testing.assert_array_equal(noisy.boxes.outline_area[~moved], noisy.origin[~moved])
+    assert np.isnan(with_step(outlined, ExtraNoise(rate=0.2)).invented.outline_area).all()
 
 
 @given(st.integers(0, 2**63 - 1), SPREADS, SPREADS)

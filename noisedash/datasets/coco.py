@@ -5,6 +5,7 @@ not needed. Categories keep the order of their ids, which may have gaps, and sta
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -235,7 +236,17 @@ def _collect_boxes(
                 crowd=bool(annotation.get("iscrowd")),
                 difficult=bool(annotation.get("ignore")) or bool(annotation.get("difficult")),
                 truncated=bool(annotation.get("truncated")),
+                outline_area=_outline_area(annotation.get("area"), corners),
             )
+
+
+def _outline_area(area: object, corners: Corners) -> float:
+    """The annotation's area in square pixels; not a number where it is none, or the box's own up to rounding."""
+    if isinstance(area, bool) or not isinstance(area, int | float) or not 0 <= area < math.inf:
+        return math.nan
+    left, top, right, bottom = corners
+    of_box = (right - left) * (bottom - top)
+    return math.nan if math.isclose(area, of_box, rel_tol=1e-9) else float(area)
 
 
 def _corners(bbox: object) -> Corners | None:
@@ -284,7 +295,7 @@ def _image_entry(dataset: Dataset, row: int) -> Json:
 
 
 def _annotations(boxes: Boxes, xywh: FloatArray, rows: IntArray) -> list[Json]:
-    area = xywh[:, 2] * xywh[:, 3]
+    area = boxes.area
     annotations: list[Json] = []
     for row in rows.tolist():
         annotation = {

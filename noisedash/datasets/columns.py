@@ -10,7 +10,9 @@ from noisedash.datasets.dataset import Boxes, Dataset, Images
 from noisedash.errors import DataError
 from noisedash.files import write_synced
 
-BOX_COLUMNS = ("box_id", "image_index", "class_id", "xyxy", "crowd", "difficult", "truncated")
+BOX_COLUMNS = ("box_id", "image_index", "class_id", "xyxy", "crowd", "difficult", "truncated", "outline_area")
+ADDED_LATER = ("outline_area",)
+"""Columns that earlier versions did not write; a Boxes without them has none to give."""
 
 
 def save_columns(dataset: Dataset, path: Path) -> None:
@@ -41,7 +43,8 @@ def load_columns(path: Path, name: str, root: Path, content_hash: str) -> Datase
                 split=tuple(columns["split"].tolist()),
                 sha256=tuple(columns["sha256"].astype(np.str_).tolist()),
             )
-            boxes = Boxes(**{column: columns[column] for column in BOX_COLUMNS})
+            there = [column for column in BOX_COLUMNS if column in columns or column not in ADDED_LATER]
+            boxes = Boxes(**{column: columns[column] for column in there})
             dataset = Dataset(name, root, tuple(columns["classes"].tolist()), images, boxes)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(

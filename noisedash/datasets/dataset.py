@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from noisedash.boxes import FloatArray, box_area
+
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
@@ -33,10 +35,20 @@ class Boxes:
     """(M,) VOC's difficult flag."""
     truncated: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(M,) VOC's truncated flag: the object goes on beyond the box. All false where it is not given."""
+    outline_area: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """(M,) the area of the object's outline in square pixels, as COCO's files give it; not a number where an annotation
+    gives none, or its box's own. All so where it is not given."""
 
     def __post_init__(self) -> None:
         if len(self.truncated) == 0:
             object.__setattr__(self, "truncated", np.zeros(len(self.box_id), dtype=bool))
+        if len(self.outline_area) == 0:
+            object.__setattr__(self, "outline_area", np.full(len(self.box_id), np.nan))
+
+    @property
+    def area(self) -> FloatArray:
+        """(M,) each object's area in square pixels: by its outline where that is known, else its box's."""
+        return np.where(np.isnan(self.outline_area), box_area(self.xyxy), self.outline_area)
 
     def __len__(self) -> int:
         return len(self.box_id)
@@ -51,6 +63,7 @@ class Boxes:
             crowd=self.crowd[rows],
             difficult=self.difficult[rows],
             truncated=self.truncated[rows],
+            outline_area=self.outline_area[rows],
         )
 
 
@@ -97,7 +110,10 @@ class Dataset:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over classes, images (file, size, split, bytes) and boxes, independent of row order and root."""
+        """SHA-256 over classes, images (file, size, split, bytes) and boxes, independent of row order and root.
+
+        Outlines' areas are in it only where there is one, so that sets without have the hash that they ever had.
+        """
         digest = hashlib.sha256()
         digest.update(repr(self.classes).encode())
         for row in sorted(range(len(self.images)), key=self.images.file.__getitem__):
@@ -112,7 +128,9 @@ class Dataset:
             digest.update(repr(image).encode())
         order = np.argsort(self.boxes.box_id, kind="stable")
         boxes = self.boxes.take(order)
-        for column in (boxes.box_id, boxes.class_id, boxes.xyxy, boxes.crowd, boxes.difficult, boxes.truncated):
+        columns = (boxes.box_id, boxes.class_id, boxes.xyxy, boxes.crowd, boxes.difficult, boxes.truncated)
+        outlines = () if np.isnan(boxes.outline_area).all() else (boxes.outline_area,)
+        for column in (*columns, *outlines):
             digest.update(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
 

@@ -1,5 +1,6 @@
 """What a reader found in the annotation files, before anything is checked against the images."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class RawBoxes:
     crowd: list[bool] = field(default_factory=list)
     difficult: list[bool] = field(default_factory=list)
     truncated: list[bool] = field(default_factory=list)
+    outline_area: list[float] = field(default_factory=list)
+    """In square pixels; not a number where the annotation gives none."""
     number: list[int] = field(default_factory=list)
     """What Problem.box says of this box."""
 
@@ -47,6 +50,7 @@ class RawBoxes:
         crowd: bool = False,
         difficult: bool = False,
         truncated: bool = False,
+        outline_area: float = math.nan,
     ) -> None:
         """Add one box."""
         self.image_index.append(image_index)
@@ -55,6 +59,7 @@ class RawBoxes:
         self.crowd.append(crowd)
         self.difficult.append(difficult)
         self.truncated.append(truncated)
+        self.outline_area.append(outline_area)
         self.number.append(number)
 
 

@@ -109,10 +109,11 @@ class _Columns:
         self.crowd = np.array(raw.boxes.crowd, dtype=bool)[order]
         self.difficult = np.array(raw.boxes.difficult, dtype=bool)[order]
         self.truncated = np.array(raw.boxes.truncated, dtype=bool)[order]
+        self.outline_area = np.array(raw.boxes.outline_area, dtype=np.float64)[order]
         self.number = np.array(raw.boxes.number, dtype=np.int64)[order]
 
     def keep(self, mask: BoolArray) -> None:
-        for name in ("image_index", "class_id", "xyxy", "crowd", "difficult", "truncated", "number"):
+        for name in ("image_index", "class_id", "xyxy", "crowd", "difficult", "truncated", "outline_area", "number"):
             setattr(self, name, getattr(self, name)[mask])
 
     def problem(self, row: int, message: str) -> Problem:
@@ -147,6 +148,7 @@ def _boxes(
         columns.crowd,
         columns.difficult,
         columns.truncated,
+        columns.outline_area,
     )
 
 

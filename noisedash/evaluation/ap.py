@@ -46,7 +46,7 @@ def coco_summary(dataset: Dataset, predictions: Predictions) -> dict[str, float]
     """COCO's twelve numbers under their names; nan where the dataset has no boxes of a size.
 
     AP and AR are means over IoU .5:.95 and classes, AR the recall with at most 1, 10 or 100 detections of a class on
-    an image. Sizes go by the boxes' areas. Equal to pycocotools to 1e-9.
+    an image. Sizes go by the objects' areas. Equal to pycocotools to 1e-9.
     """
     tables = {
         size: match(dataset, predictions, CocoRules(COCO_IOUS, area_px2=area)) for size, area in SIZES_PX2.items()

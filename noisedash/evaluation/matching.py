@@ -25,7 +25,7 @@ SIZES_PX2: dict[str, tuple[float, float]] = {
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e10),
 }
-"""COCO's ranges of area. They are held against a box's area; COCO's own files give an object's, by its outline."""
+"""COCO's ranges of area: of an object, by its outline where the annotations give it, and of a detection, its box's."""
 
 
 class Outcome(IntEnum):
@@ -119,9 +119,9 @@ def match(dataset: Dataset, predictions: Predictions, rules: CocoRules | VocRule
         min(_limits(rules.ious)),
     )
     if isinstance(rules, CocoRules):
-        counted = ~boxes.crowd & _within(boxes.xyxy, rules.area_px2)
+        counted = ~boxes.crowd & _within(boxes.area, rules.area_px2)
         box = _coco_boxes(pairs, _key(image_index, class_id, classes), counted, crowd, rules.ious)
-        outcome = _outcome(box, counted, _within(xyxy, rules.area_px2))
+        outcome = _outcome(box, counted, _within(box_area(xyxy), rules.area_px2))
     else:
         counted = ~boxes.crowd & ~boxes.difficult
         box, again = _voc_boxes(pairs, len(row), counted, rules.ious)
@@ -166,8 +166,7 @@ def _limits(ious: tuple[float, ...]) -> NDArray[np.float64]:
     return np.asarray(np.minimum(np.array(ious), 1 - 1e-10))
 
 
-def _within(xyxy: NDArray[np.float64], area_px2: tuple[float, float]) -> NDArray[np.bool_]:
-    area = box_area(xyxy)
+def _within(area: NDArray[np.float64], area_px2: tuple[float, float]) -> NDArray[np.bool_]:
     return (area >= area_px2[0]) & (area <= area_px2[1])
 
 

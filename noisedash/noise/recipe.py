@@ -110,7 +110,7 @@ def apply_recipe(clean: Dataset, recipe: NoiseRecipe) -> NoisyDataset:
     """
     check_recipe(recipe, clean.classes)
     fate = np.full(len(clean.boxes), Fate.KEPT, dtype=np.int8)
-    xyxy, class_id = clean.boxes.xyxy.copy(), clean.boxes.class_id.copy()
+    xyxy, class_id, outline = (getattr(clean.boxes, name).copy() for name in ("xyxy", "class_id", "outline_area"))
     invented = clean.boxes.take(np.zeros(0, dtype=np.int64))
     for step in recipe.steps:
         match step:
@@ -119,7 +119,7 @@ def apply_recipe(clean: Dataset, recipe: NoiseRecipe) -> NoisyDataset:
             case InaccurateNoise():
                 rows = _hit(clean, fate, step)
                 fate[rows] |= Fate.MOVED
-                xyxy[rows] = drawn_badly(clean, rows, step)
+                xyxy[rows], outline[rows] = drawn_badly(clean, rows, step), np.nan  # the outline is another's now
             case WrongClassNoise():
                 rows = _hit(clean, fate, step)
                 fate[rows] |= Fate.RELABELLED
@@ -127,7 +127,7 @@ def apply_recipe(clean: Dataset, recipe: NoiseRecipe) -> NoisyDataset:
             case ExtraNoise():
                 invented = extra_boxes(clean, step)
     left = np.flatnonzero(fate != Fate.DROPPED)
-    real = replace(clean.boxes, xyxy=xyxy, class_id=class_id).take(left)
+    real = replace(clean.boxes, xyxy=xyxy, class_id=class_id, outline_area=outline).take(left)
     origin = np.concatenate([left, np.full(len(invented), INVENTED)])
     return NoisyDataset(clean, recipe, fate, _together(real, invented), origin)
 
