@@ -1,18 +1,22 @@
 """For all tests: a home of their own, one thread for torch, and whether the real data of ../shared is at hand."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import demo_store
 import pytest
 from hypothesis import settings
 from jobs_tools import close_stores, sqlite_url
 from postgres_server import PostgresServer
 
 from noisedash.jobs.store import Store
+from noisedash.records import JobState
+from noisedash.settings import current_settings
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -44,6 +48,23 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NOISEDASH_HOME", str(home))
     monkeypatch.delenv("NOISEDASH_DB", raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a dataset and a study of 30 runs, to be copied."""
+    return demo_store.filled_home(tmp_path_factory.mktemp("filled")).home
+
+
+@pytest.fixture
+def filled(filled_home: Path, own_home: Path) -> Store:
+    """The store of this test's own copy of that home, its worker and its running jobs just seen."""
+    shutil.copytree(filled_home, own_home)
+    store = Store(current_settings().database_url)
+    store.see_worker("demo-worker", "here", 1, 2)
+    for job in store.jobs(states=[JobState.RUNNING]):
+        store.heartbeat(job.id, job.claims)
+    return store
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from noisedash.evaluation.records import Predictions
 from noisedash.jobs.protocol import Claim
 from noisedash.jobs.runfolder import newest_attempt
 from noisedash.jobs.store import Store
-from noisedash.records import JobRecord, MetricRecord, Progress, ResultRecord
+from noisedash.records import JobRecord, JobState, MetricRecord, Progress, ResultRecord
 from noisedash.settings import Settings
 from noisedash.spec import DataSpec, Focal, FromScratch, RunSpec
 from noisedash.studies.quick import NOTE, quick
@@ -118,3 +118,14 @@ def fill(store: Store, dataset: Dataset, done: int = 26, worker: bool = True) ->
         assert running is not None
         train(store, running, 380)
     return study
+
+
+def filled_home(folder: Path) -> Settings:
+    """A home below a folder: drawn rooms, a study with runs in every state, and the first one's detections."""
+    settings = Settings(folder / "home", f"sqlite:///{folder / 'home' / 'noisedash.db'}")
+    dataset = draw_rooms(settings, folder)
+    store = Store(settings.database_url)
+    fill(store, dataset)
+    detect(settings, dataset, store.jobs("demo", [JobState.DONE])[0])
+    store.close()
+    return settings

@@ -1,8 +1,6 @@
 """What `study results` and `evaluate` print, against the library's tables."""
 
 import json
-import shutil
-from pathlib import Path
 
 import demo_store
 import pandas as pd
@@ -17,7 +15,7 @@ from noisedash.jobs.runfolder import newest_attempt
 from noisedash.jobs.store import Store
 from noisedash.probe_records import DROPPED, rest, save_probe
 from noisedash.records import JobRecord, JobState
-from noisedash.settings import Settings, current_settings
+from noisedash.settings import current_settings
 from noisedash.spec import FromWeights, loss_label
 from noisedash.studies.confounders import rank, settings_of
 from noisedash.studies.recipes import RECIPES, build_study
@@ -28,24 +26,6 @@ from noisedash.studies.summary import MEAN, summarise
 @pytest.fixture
 def noisedash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(monkeypatch, capsys)
-
-
-@pytest.fixture(scope="module")
-def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("filled")
-    settings = Settings(folder / "home", f"sqlite:///{folder / 'home' / 'noisedash.db'}")
-    dataset = demo_store.draw_rooms(settings, folder)
-    store = Store(settings.database_url)
-    demo_store.fill(store, dataset)
-    demo_store.detect(settings, dataset, done(store))
-    store.close()
-    return settings.home
-
-
-@pytest.fixture
-def filled(filled_home: Path, own_home: Path) -> Store:
-    shutil.copytree(filled_home, own_home)
-    return Store(current_settings().database_url)
 
 
 def done(store: Store) -> JobRecord:

@@ -1,6 +1,5 @@
 """The pages without a browser: what they say and do for an empty home, a filled one, and bad input."""
 
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +20,7 @@ from noisedash.jobs.store import Store
 from noisedash.noise_spec import noise_label
 from noisedash.probe_records import save_probe
 from noisedash.records import JobState
-from noisedash.settings import Settings, current_settings
+from noisedash.settings import current_settings
 from noisedash.spec import FromScratch, FromWeights
 from noisedash.studies.recipes import RECIPES, build_study
 from noisedash.ui import noise_controls
@@ -30,7 +29,7 @@ from noisedash.ui.services import dataset, weights
 from noisedash.ui.text import run_label
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("overview", "launch", "queue", "results", "noise", "losses", "paper")
+PAGES = ("overview", "launch", "queue", "results", "noise", "losses", "paper", "run")
 HEADINGS = {name: name.title() for name in PAGES} | {"overview": "NoiseDash"}
 
 
@@ -44,28 +43,6 @@ def said(app: AppTest) -> str:
     """All that the page says in words."""
     elements = [*app.markdown, *app.text, *app.error, *app.warning, *app.info, *app.success, *app.subheader]
     return "\n".join(element.value for element in elements).replace("\\", "")
-
-
-@pytest.fixture(scope="module")
-def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("filled")
-    settings = Settings(home / "home", f"sqlite:///{home / 'home' / 'noisedash.db'}")
-    dataset = demo_store.draw_rooms(settings, home)
-    store = Store(settings.database_url)
-    demo_store.fill(store, dataset)
-    store.close()
-    return home / "home"
-
-
-@pytest.fixture
-def filled(filled_home: Path, own_home: Path) -> Store:
-    """This test's own copy of a home with a dataset and a study of 30 runs."""
-    shutil.copytree(filled_home, own_home)
-    store = Store(current_settings().database_url)
-    store.see_worker("demo-worker", "here", 1, 2)
-    for job in store.jobs(states=[JobState.RUNNING]):
-        store.heartbeat(job.id, job.claims)
-    return store
 
 
 @pytest.mark.parametrize("name", PAGES)

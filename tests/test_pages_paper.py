@@ -2,7 +2,7 @@
 
 import demo_store
 import pytest
-from test_pages import filled, filled_home, open_page, said  # noqa: F401 - fixtures
+from test_pages import open_page, said
 
 from noisedash.datasets.splits import default_split
 from noisedash.jobs.store import Store
@@ -12,7 +12,7 @@ from noisedash.ui.services import dataset, weights
 
 
 @pytest.mark.parametrize(("name", "runs"), [("confounders", 48), ("scratch-or-finetuned", 54), ("architectures", 24)])
-def test_a_preset_launches_the_recipes_own_runs(name: str, runs: int, filled: Store) -> None:  # noqa: F811
+def test_a_preset_launches_the_recipes_own_runs(name: str, runs: int, filled: Store) -> None:
     app = open_page("launch", dataset="rooms", preset=name)
     app.segmented_control(key="preset").set_value(name).run()
     assert not app.error
@@ -28,7 +28,7 @@ def test_a_preset_launches_the_recipes_own_runs(name: str, runs: int, filled: St
     assert set(filled.study(f"{name}-rooms").run_ids) == {spec.id for spec in expected.specs}
 
 
-def test_the_paper_page_ranks_a_confounders_study(filled: Store) -> None:  # noqa: F811
+def test_the_paper_page_ranks_a_confounders_study(filled: Store) -> None:
     study = build_study(RECIPES["confounders"], "rooms", "1" * 64, initial=FromWeights(sha256="b" * 64))
     filled.submit_study(study, priority=9)
     for _ in study.specs:

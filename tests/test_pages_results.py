@@ -1,8 +1,5 @@
 """The Statistics tab and the Run page without a browser: each question's answer, and one run in detail."""
 
-import shutil
-from pathlib import Path
-
 import demo_store
 import pytest
 from test_pages import open_page, said
@@ -11,7 +8,7 @@ from noisedash.evaluation.ap import evaluate
 from noisedash.jobs.predictions import detections_of
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState
-from noisedash.settings import Settings, current_settings
+from noisedash.settings import current_settings
 from noisedash.studies.robustness import tolerances
 from noisedash.studies.summary import MEAN, summarise
 from noisedash.studies.wording import tolerance_in_words
@@ -23,24 +20,6 @@ QUESTIONS = {
     "What is tolerated?": "CE tolerates",
     "What is the risk?": "How likely one more training",
 }
-
-
-@pytest.fixture(scope="module")
-def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("filled")
-    settings = Settings(folder / "home", f"sqlite:///{folder / 'home' / 'noisedash.db'}")
-    dataset = demo_store.draw_rooms(settings, folder)
-    store = Store(settings.database_url)
-    demo_store.fill(store, dataset)
-    demo_store.detect(settings, dataset, done(store))
-    store.close()
-    return settings.home
-
-
-@pytest.fixture
-def filled(filled_home: Path, own_home: Path) -> Store:
-    shutil.copytree(filled_home, own_home)
-    return Store(current_settings().database_url)
 
 
 def done(store: Store) -> JobRecord:

@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import demo_store
 
 from noisedash.jobs.store import Store
-from noisedash.settings import Settings
 from noisedash.ui.server import serve_command
 
 FLAGS = (
@@ -85,12 +84,7 @@ def serve() -> Iterator[Callable[[Path], Served]]:
 @pytest.fixture(scope="session")
 def filled(serve: Callable[[Path], Served], tmp_path_factory: pytest.TempPathFactory) -> Served:
     """The app over a dataset of drawn rooms and a study with runs in every state."""
-    folder = tmp_path_factory.mktemp("filled")
-    settings = Settings(folder / "home", f"sqlite:///{folder / 'home' / 'noisedash.db'}")
-    dataset = demo_store.draw_rooms(settings, folder)
-    store = Store(settings.database_url)
-    demo_store.fill(store, dataset)
-    store.close()
+    settings = demo_store.filled_home(tmp_path_factory.mktemp("filled"))
     served = serve(settings.home)
     wait_until_up(served)
     return served

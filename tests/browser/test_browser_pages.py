@@ -17,6 +17,7 @@ PAGES = {
     "noise": "Noise",
     "losses": "Losses",
     "paper": "Paper",
+    "run": "Run",
 }
 DRAWN_LATE = {
     "": ".js-plotly-plot .main-svg",
@@ -25,8 +26,9 @@ DRAWN_LATE = {
     "noise": "g.box",
     "losses": ".js-plotly-plot .main-svg",
     "paper": ".js-plotly-plot .main-svg",
+    "run": ".js-plotly-plot .main-svg",
 }
-LINKS = ["Overview", "Launch", "Queue", "Results", "Noise", "Losses", "Paper"]
+LINKS = ["Overview", "Launch", "Queue", "Results", "Run", "Noise", "Losses", "Paper"]
 
 
 @pytest.fixture(scope="module")
