@@ -210,11 +210,21 @@ def _differing(specs: Sequence[RunSpec]) -> list[str]:
 def _told(spec: RunSpec, names: Sequence[str]) -> list[str]:
     """'alpha=0.25' for each of the named settings that the run has; a kind by what it is of: 'optimizer=sgd'."""
     flat = dict(_flat(spec.model_dump(mode="json"))) if names else {}
-    return [f"{name.removesuffix('.kind').rpartition('.')[2]}={_text(flat[name])}" for name in names if name in flat]
+    return [
+        f"{name.removesuffix('.kind').rpartition('.')[2]}={value_in_words(flat[name])}"
+        for name in names
+        if name in flat
+    ]
 
 
-def _text(value: Any) -> str:
-    """A value for people; of a checksum the first digits."""
+def value_in_words(value: Any) -> str:
+    """A setting's value for people; of a checksum the first digits.
+
+    >>> value_in_words(True), value_in_words(0.5), value_in_words(None), value_in_words("0123456789abcdef" * 4)
+    ('on', '0.5', 'none', '0123456789ab')
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, str) and _CHECKSUM.fullmatch(value):
         return value[:12]
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

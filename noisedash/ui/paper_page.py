@@ -128,10 +128,7 @@ def _compared(found: Found, view: View) -> None:
 
 def _basis(found: Found, rows: pd.DataFrame) -> None:
     with st.container(border=True):
-        for study in found.studies:
-            st.markdown(f"**{plain(f'{study.name}: {study.title}, on {study.dataset_name}')}**")
-        for note in dict.fromkeys(study.note for study in found.studies):
-            st.markdown(plain(note))
+        st.markdown(results.studies_in_words(found))
         st.markdown(f"Stands on {plain(basis_in_words(basis(found.specs, rows)))}.")
         st.markdown(results.completeness(found))
 

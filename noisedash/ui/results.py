@@ -11,7 +11,8 @@ from noisedash.figures.style import LineStyle, category_style, style_of
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, MetricRecord, ResultRecord, StudyRecord
 from noisedash.spec import RunSpec
-from noisedash.studies.summary import MEAN, aggregate, mixed_settings, shared_settings, summarise
+from noisedash.studies.summary import MEAN, aggregate, mixed_settings, shared_settings, summarise, value_in_words
+from noisedash.ui.layout import plain
 from noisedash.ui.progress import ACTIVE
 from noisedash.ui.text import count, run_label
 
@@ -80,6 +81,13 @@ def find(store: Store, names: Sequence[str]) -> Found:
     return Found(studies, tuple(jobs.values()), rows, aggregate(rows), interim, interim_step)
 
 
+def studies_in_words(found: Found) -> str:
+    """What the studies are, then what a reader must know of them, each note once; as markdown."""
+    headlines = [f"**{plain(f'{study.name}: {study.title}, on {study.dataset_name}')}**" for study in found.studies]
+    notes = dict.fromkeys(plain(study.note) for study in found.studies)
+    return "\n\n".join([*headlines, *notes])
+
+
 def completeness(found: Found) -> str:
     """'26 of 30 runs are in' and what became of the others."""
     jobs = found.jobs
@@ -130,19 +138,21 @@ def key_settings(found: Found, weights_by_sha256: Mapping[str, str]) -> str:
         "detector.depth_multiplier": "depth {}",
         "initial.kind": "from {}",
     }
-    return ", ".join(text.format(_told(shared[name])) for name, text in names.items() if shared.get(name) is not None)
+    return ", ".join(
+        text.format(value_in_words(shared[name])) for name, text in names.items() if shared.get(name) is not None
+    )
 
 
 def differences(found: Found) -> list[str]:
     """A sentence for each setting, other than loss, noise and seeds, in which the runs differ."""
     mixed: Mapping[str, tuple[Any, ...]] = mixed_settings(found.specs.values())
-    return [f"{name}: {', '.join(_told(value) for value in values)}" for name, values in mixed.items()]
+    return [f"{name}: {', '.join(value_in_words(value) for value in values)}" for name, values in mixed.items()]
 
 
 def settings_table(found: Found) -> pd.DataFrame:
     """Every setting that the runs share."""
     shared = shared_settings(found.specs.values())
-    return pd.DataFrame({"setting": list(shared), "value": [_told(value) for value in shared.values()]})
+    return pd.DataFrame({"setting": list(shared), "value": [value_in_words(value) for value in shared.values()]})
 
 
 def result_table(points: pd.DataFrame) -> pd.DataFrame:
@@ -201,9 +211,3 @@ def ap_series(jobs: Sequence[JobRecord], interim: Sequence[ResultRecord], thresh
             steps, aps = [result.step for result in own], [result.mean_ap for result in own]
             series.append(Series(run_label(job), steps, aps, style))
     return series
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

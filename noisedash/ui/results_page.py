@@ -11,7 +11,7 @@ from noisedash import published
 from noisedash.figures import curves
 from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Spread
 from noisedash.jobs.store import Store
-from noisedash.records import JobState, StudyRecord
+from noisedash.records import JobState
 from noisedash.studies.summary import to_csv
 from noisedash.ui import analysis_page, probe, results, run_detail
 from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
@@ -73,9 +73,7 @@ def _live(store: Store, names: Sequence[str], was_active: bool) -> None:
 def _face(found: Found) -> None:
     """What a reader must know: what it is, with which settings, and how much of it is in."""
     with st.container(border=True):
-        for study in found.studies:
-            st.markdown(f"**{plain(_headline(study))}**")
-            st.markdown(plain(study.note))
+        st.markdown(results.studies_in_words(found))
         names = {record.sha256: record.name for record in weights().list()}
         st.markdown(f"Settings: {plain(results.key_settings(found, names))}.")
         st.markdown(results.completeness(found))
@@ -84,10 +82,6 @@ def _face(found: Found) -> None:
     differing = results.differences(found)
     if differing:
         st.warning(plain(f"These runs differ in more than loss, noise and seeds. {'; '.join(differing)}."))
-
-
-def _headline(study: StudyRecord) -> str:
-    return f"{study.name}: {study.title}, on {study.dataset_name}"
 
 
 def _view() -> View:
