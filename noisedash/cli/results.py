@@ -24,7 +24,7 @@ from noisedash.studies.robustness import Drop
 from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
 from noisedash.studies.wording import basis_in_words, comparison_in_words, mixture_in_words, tolerance_in_words
 
-IMAGES_JOINED = "Intervals of mAP, drops and comparisons are for other test images too; the others for these alone."
+_IMAGES_JOINED = "Intervals of mAP, drops and comparisons are for other test images too; the others for these alone."
 
 _HEADINGS = {
     "loss": "loss",
@@ -102,7 +102,7 @@ def results(
         return
     _tell_tables(tables, "per cent" if percent else "points", tolerates)
     if images:
-        say(IMAGES_JOINED)
+        say(_IMAGES_JOINED)
     made = robustness.basis(specs, chosen)
     mixture = "" if confounders else mixture_in_words(made)  # a ranking's rows are what differs
     say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture))))
