@@ -183,6 +183,7 @@ def _collect(raw: RawDataset, sheets: list[Sheet], split_of: dict[str, str], gal
                 crowd=annotated.crowd,
                 difficult=annotated.difficult,
                 truncated=annotated.truncated,
+                outline_area=annotated.outline_area,
             )
 
 
@@ -201,7 +202,8 @@ def write_voc(dataset: Dataset, boxes: Boxes, out: Path, *, images: ImageReferen
 
     `images`: 'link' or 'copy' puts the pictures into JPEGImages; with 'none' read the set back with
     `read_voc(out, images=dataset.root)`. Read back, boxes, classes, flags and splits are the very same. A crowd flag
-    is written as <crowd>, which other readers pass over. Raises StorageError, and DataError where a picture is gone.
+    is written as <crowd>, an outline's area as <outline_area>; other readers pass over both. Raises StorageError, and
+    DataError where a picture is gone.
     """
     stems = _unique_stems(dataset.images.file)
     rows_of_image = rows_by_image(boxes.image_index, len(dataset.images))
@@ -248,6 +250,7 @@ def _objects(dataset: Dataset, boxes: Boxes) -> list[AnnotatedObject]:
             difficult=bool(boxes.difficult[row]),
             truncated=bool(boxes.truncated[row]),
             crowd=bool(boxes.crowd[row]),
+            outline_area=float(boxes.outline_area[row]),
         )
         for row in range(len(boxes))
     ]

@@ -5,6 +5,7 @@ VOC counts pixels from 1 and its corners are inside the box. Our edges are there
 (0, 0, 500, 375) here. `first_pixel=0` reads files of tools that write edges as they are.
 """
 
+import math
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import Literal
@@ -55,6 +56,8 @@ class AnnotatedObject:
     difficult: bool
     truncated: bool
     crowd: bool
+    outline_area: float
+    """In square pixels; not a number where it is not given."""
 
 
 @dataclass
@@ -107,11 +110,21 @@ def _read_object(element: Element, number: int, first_pixel: FirstPixel) -> Anno
         difficult=_flag(element, "difficult"),
         truncated=_flag(element, "truncated"),
         crowd=_flag(element, "crowd"),
+        outline_area=_area(element.findtext("outline_area")),
     )
 
 
 def _flag(element: Element, tag: str) -> bool:
     return (element.findtext(tag) or "").strip().lower() in ("1", "true", "yes")
+
+
+def _area(text: str | None) -> float:
+    """An area that we wrote; not a number where there is none."""
+    try:
+        area = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return area if 0 <= area < math.inf else math.nan
 
 
 def _whole(text: str | None) -> int:
@@ -133,11 +146,13 @@ def sheet_text(sheet: Sheet) -> str:
 
 def _object_text(annotated: AnnotatedObject) -> str:
     left, top, right, bottom = annotated.xyxy
-    crowd = "\t\t<crowd>1</crowd>\n" if annotated.crowd else ""
+    more = "\t\t<crowd>1</crowd>\n" if annotated.crowd else ""
+    if not math.isnan(annotated.outline_area):
+        more += f"\t\t<outline_area>{annotated.outline_area!r}</outline_area>\n"
     return (
         f"\t<object>\n\t\t<name>{escape(annotated.name)}</name>\n\t\t<pose>Unspecified</pose>\n"
         f"\t\t<truncated>{int(annotated.truncated)}</truncated>\n"
-        f"\t\t<difficult>{int(annotated.difficult)}</difficult>\n{crowd}"
+        f"\t\t<difficult>{int(annotated.difficult)}</difficult>\n{more}"
         f"\t\t<bndbox>\n\t\t\t<xmin>{from_edge(left, 1)}</xmin>\n\t\t\t<ymin>{from_edge(top, 1)}</ymin>\n"
         f"\t\t\t<xmax>{from_edge(right, 0)}</xmax>\n\t\t\t<ymax>{from_edge(bottom, 0)}</ymax>\n"
         "\t\t</bndbox>\n\t</object>\n"
