@@ -1,4 +1,4 @@
-"""What only a machine with an NVIDIA GPU can show: `python benchmarks/gpu_check.py` prints a JSON line for each check.
+"""What only a machine with an NVIDIA GPU can show: `python benchmarks/gpu_check.py [CHECK ...]`, a JSON line for each.
 
 The tests run on a CPU, where everything is held against independent references. This holds the GPU against the CPU,
 and takes the queue's own way through a GPU: several slots on one, and a GPU whose memory is full. It needs one GPU and
@@ -77,7 +77,7 @@ Figures = dict[str, object]
 
 
 def main() -> int:
-    """Run every check; the exit status."""
+    """Run the checks that are named, or every one; the exit status."""
     checks: tuple[Callable[[], Figures], ...] = (
         losses_and_matches,
         detections,
@@ -86,8 +86,11 @@ def main() -> int:
         goes_on_from_a_checkpoint,
         slots_and_full_memory,
     )
+    by_name = {check.__name__: check for check in checks}
+    if unknown := set(sys.argv[1:]) - set(by_name):
+        sys.exit(f"There is no check {', '.join(sorted(unknown))}: name some of {', '.join(by_name)}.")
     failed = 0
-    for check in checks:
+    for check in [by_name[name] for name in sys.argv[1:]] or checks:
         begun = time.perf_counter()
         try:
             figures, ok = check(), True

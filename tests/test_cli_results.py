@@ -1,6 +1,7 @@
 """What `study results` and `evaluate` print, against the library's tables."""
 
 import json
+from dataclasses import replace
 
 import demo_store
 import pandas as pd
@@ -67,6 +68,23 @@ def test_results_are_told_in_words(noisedash: Command, filled: Store) -> None:
     assert "Drop since clean labels in per cent" in per_cent
     assert "min-max" in per_cent
     assert "exit sign" in per_cent
+
+
+def test_results_on_the_way_are_told_at_their_step(noisedash: Command, filled: Store) -> None:
+    claim = filled.claim("demo-worker")
+    assert claim is not None
+    final = demo_store.results_of(claim, ("cup", "hat"))
+    filled.record_results(claim.job_id, claim.token, [replace(result, step=200, final=False) for result in final])
+    asked = ("study", "results", "demo", "--step", 200)
+    assert [row["mean"] for row in noisedash.json(*asked)] == [pytest.approx(result.mean_ap) for result in final]
+    at_the_end = noisedash.json("study", "results", "demo")
+    steps = claim.spec.training.steps
+    assert at_the_end == noisedash.json("study", "results", "demo", "--step", steps)
+    assert {row["step"] for row in at_the_end} == {steps} != {200}
+    assert "measured at step 200; " in noisedash(*asked, "--intervals")
+    assert "1 of them before the end of their training" in noisedash(*asked, "--intervals")
+    assert f"there are results of step 200, {steps:,}." in noisedash.error("study", "results", "demo", "--step", 7)
+    assert "leave --step out" in noisedash.error(*asked, "--probe")
 
 
 def test_intervals_are_for_other_test_images_where_asked(noisedash: Command, filled: Store) -> None:

@@ -71,6 +71,14 @@ def test_mean_ap_has_its_t_interval(class_name: str) -> None:
     assert (row["runs"], row["df"], row["varies"]) == (3, 2, Design.PAIRS.value)
 
 
+def test_an_interval_of_ap_does_not_reach_past_what_an_ap_can_be() -> None:
+    two = rows()
+    two = two[two["seed"].isin(SEEDS[:2])].copy()
+    two["ap"] = np.where(two["seed"] == SEEDS[0], 0.02, 0.98)
+    row = the(ap_intervals(two), loss="CE", missing_rate=0.0, class_name="")
+    assert (row["low"], row["high"]) == (0, 1)
+
+
 def test_a_class_without_boxes_has_no_row_and_clean_runs_vary_by_seed_alone() -> None:
     table = ap_intervals(rows())
     assert set(table["class_name"]) == {"", "cup", "hat"}

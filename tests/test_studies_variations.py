@@ -138,6 +138,14 @@ def test_four_architectures_start_alike() -> None:
     assert {spec.initial for spec in specs} == {FromScratch()}
 
 
+@pytest.mark.parametrize(("initial", "centre"), [(FromScratch(), 0.002), (WEIGHTS, 0.0005)])
+def test_from_scratch_ssd_mobilenet_has_four_times_the_learning_rate(initial, centre) -> None:
+    specs = specs_of("architectures", initial=initial, overrides={"learning_rate": str(centre)})
+    rates = {(spec.detector.kind, spec.initial): spec.optimizer.learning_rate for spec in specs}
+    assert rates.pop(("ssd_mobilenet_v1", FromScratch())) == 0.002
+    assert set(rates.values()) == {0.0005}
+
+
 def test_weights_fit_one_architecture_which_starts_from_scratch_besides() -> None:
     specs = specs_of("architectures", initial=WEIGHTS)
     assert len(specs) == 5 * 3 * 2

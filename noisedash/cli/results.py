@@ -15,7 +15,7 @@ from noisedash.errors import NoiseDashError
 from noisedash.focal import SHARE
 from noisedash.jobs.predictions import image_draws
 from noisedash.jobs.probes import probe_frame
-from noisedash.records import JobRecord, JobState
+from noisedash.records import JobRecord, JobState, ResultRecord
 from noisedash.settings import current_settings
 from noisedash.spec import RunSpec
 from noisedash.studies import robustness
@@ -39,6 +39,9 @@ def results(
     study_name: Annotated[str, typer.Argument(help="The study's name, as `study list` shows it.")],
     per_class: Annotated[bool, typer.Option(help="A row for each class too.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write every run's results to this CSV file.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="The results at that training step; default: at the end of each run.")
+    ] = None,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="mAP, and the drop since clean labels, with 95 % intervals.")
     ] = False,
@@ -78,7 +81,9 @@ def results(
     study = store.study(study_name)
     jobs = store.jobs(study_name)
     specs = {job.run_id: job.spec for job in jobs}
-    rows = summarise(specs, store.results(study.run_ids, final_only=True))
+    if step is not None and (images or probe):
+        raise NoiseDashError("--images and --probe are of the end of training: leave --step out.")
+    rows = summarise(specs, _at(step, store.results(study.run_ids), study_name))
     if csv is not None:
         write_csv(csv, to_csv(rows))
     chosen = rows if per_class else rows[rows["class_name"] == MEAN]
@@ -106,6 +111,20 @@ def results(
     made = robustness.basis(specs, chosen)
     mixture = "" if confounders else mixture_in_words(made)  # a ranking's rows are what differs
     say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture))))
+
+
+def _at(step: int | None, results: Sequence[ResultRecord], study_name: str) -> list[ResultRecord]:
+    """The results of that step, or (None) the final ones. Raises NoiseDashError where there are none of the step."""
+    if step is None:
+        return [result for result in results if result.final]
+    found = [result for result in results if result.step == step]
+    if not found:
+        steps = [f"{known:,}" for known in sorted({result.step for result in results})]
+        raise NoiseDashError(
+            f"No run of {study_name} was measured at step {step:,}; there are results of "
+            f"{'step ' + ', '.join(steps) if steps else 'no step yet'}."
+        )
+    return found
 
 
 def write_csv(path: Path, text: str) -> None:

@@ -56,10 +56,12 @@ def ap_intervals(rows: pd.DataFrame, level: float = _LEVEL) -> pd.DataFrame:
     """Mean AP of each loss, rate and class, a row each: CURVE_COLUMNS, then those of every table of means.
 
     These are `value`, `low`, `high`, `standard_error`, `df`, `runs`, `varies` (text), and `seed_sd`, `draw_sd` and
-    `rest_sd` where every seed was trained with every noise draw. Errors are nan for a single run.
+    `rest_sd` where every seed was trained with every noise draw. Errors are nan for a single run. Intervals are cut at
+    0 and 1, past which no AP is: they cover as often as before.
     """
     known = rows.dropna(subset="ap")
-    return _table(known, CURVE_COLUMNS, lambda own: _over_runs(own, own["ap"], level, own.get(_DRAWS)))
+    table = _table(known, CURVE_COLUMNS, lambda own: _over_runs(own, own["ap"], level, own.get(_DRAWS)))
+    return table.assign(low=table["low"].clip(0, 1), high=table["high"].clip(0, 1))
 
 
 def drop_intervals(rows: pd.DataFrame, drop: Drop = "points", level: float = _LEVEL) -> pd.DataFrame:

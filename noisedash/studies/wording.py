@@ -23,7 +23,7 @@ def basis_in_words(basis: Basis) -> str:
         f"dataset {', '.join(content_hash[:12] for content_hash in basis.datasets)}",
     ]
     if basis.unfinished_runs:
-        parts.append(f"{basis.unfinished_runs:,} of them unfinished")
+        parts.append(f"{basis.unfinished_runs:,} of them before the end of their training")
     return "; ".join(parts)
 
 
