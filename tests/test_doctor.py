@@ -705,7 +705,7 @@ def test_half_written_files_are_found_told_and_removed(own_home: Path) -> None:
     aside = settings.images / ".aside-square96-x-01234567"
     for folder in (checkpoints, aside, settings.weights):
         folder.mkdir(parents=True)
-    left = [checkpoints / "step-5.partial", aside / "data.bin", settings.weights / ".adding-x"]
+    left = [checkpoints / ".step-5.safetensors.aside-1234abcd", aside / "data.bin", settings.weights / ".adding-x"]
     kept = [checkpoints / "step-5.safetensors", settings.weights / "a.safetensors"]
     for path in (*left, *kept):
         path.write_bytes(bytes(1000))

@@ -5,12 +5,9 @@ A file is written aside, brought to the disk, and only then gets its name, which
 that does is used. Nothing in it is ever unpickled.
 """
 
-import contextlib
-import errno
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +19,15 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
 from noisedash.errors import StorageError, WeightsError
+from noisedash.files import ASIDE, file_written_aside, write_synced
 from noisedash.probe_records import ProbeRecord
 
 log = logging.getLogger(__name__)
 
 KEEP = 2
 _NAME = re.compile(r"step-(\d{8,})\.([0-9a-f]{16})\.safetensors")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+HALF_WRITTEN = f".step-*{ASIDE}*"
+"""Files of a folder of checkpoints that a killed process left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +106,17 @@ class CheckpointFolder:
         Raises StorageError where it cannot be written; then all earlier ones are still there, and no part of this one.
         """
         content = _to_bytes(checkpoint)
-        name = f"step-{checkpoint.step:08}.{_checksum(content)}.safetensors"
+        path = self.path / f"step-{checkpoint.step:08}.{_checksum(content)}.safetensors"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._write_whole(name, content)
-        except OSError as error:
-            raise StorageError(_why(error, checkpoint.step, self.path)) from error
+            with file_written_aside(path) as aside:
+                write_synced(aside, content)
+        except StorageError as error:
+            raise StorageError(
+                f"The checkpoint of step {checkpoint.step} is not written; the run, when it is retried, goes on from "
+                f"the one before. {error}"
+            ) from error
         self._remove_old()
-        return self.path / name
+        return path
 
     def latest(self, run_id: str) -> Checkpoint | None:
         """The newest valid checkpoint of that run in all folders, None where there is none.
@@ -131,24 +133,11 @@ class CheckpointFolder:
     def clear(self) -> None:
         """Remove the checkpoints of all attempts, and what a killed one left half-written."""
         for folder in self._folders:
-            for path in [*_newest_first([folder]), *folder.glob("*.partial")]:
+            for path in [*_newest_first([folder]), *folder.glob(HALF_WRITTEN)]:
                 path.unlink(missing_ok=True)
 
-    def _write_whole(self, name: str, content: bytes) -> None:
-        partial = self.path / f"{name}.partial"
-        try:
-            with partial.open("wb") as file:
-                _write(file.fileno(), content)
-                os.fsync(file.fileno())
-            partial.replace(self.path / name)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise
-        _sync_folder(self.path)
-
     def _remove_old(self) -> None:
-        for path in [*_newest_first([self.path])[KEEP:], *self.path.glob("*.partial")]:
+        for path in [*_newest_first([self.path])[KEEP:], *self.path.glob(HALF_WRITTEN)]:
             path.unlink(missing_ok=True)
 
 
@@ -214,30 +203,3 @@ def _laid_out_like(param: Tensor, value: Tensor) -> Tensor:
     if value.shape != param.shape:
         return value
     return torch.empty_like(param, dtype=value.dtype).copy_(value)
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a new name in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _why(error: OSError, step: int, folder: Path) -> str:
-    if error.errno in _FULL:
-        return (
-            f"The checkpoint of step {step} does not fit on the disk of {folder}; "
-            "free some space and retry the run, which goes on from the checkpoint before."
-        )
-    return (
-        f"The checkpoint of step {step} cannot be written to {folder} ({error.strerror}); "
-        "mend that and retry the run, which goes on from the checkpoint before."
-    )

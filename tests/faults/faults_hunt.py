@@ -33,6 +33,7 @@ from noisedash.spec import (
     TrainingSpec,
 )
 from noisedash.studies.study import Study
+from noisedash.training.checkpoint import HALF_WRITTEN
 
 SLOTS = 2
 """Of one thread each, on two cores: how sums are rounded depends on the number of threads."""
@@ -142,7 +143,7 @@ class Prey:
         job = self.ground.store.job(1)
         assert job.state is JobState.RUNNING, (phase, job.state, job.reason)
         if phase == "writing":
-            return any(self.attempt.checkpoints.glob("*.partial"))
+            return any(self.attempt.checkpoints.glob(HALF_WRITTEN))
         if phase == "training":
             return any(self.attempt.checkpoints.glob("step-*"))
         has_begun = self.attempt.log.exists() and "Training goes from step" in self.attempt.log.read_text()

@@ -19,7 +19,7 @@ _RUN_ID = re.compile(r"[0-9a-f]{16}")
 def half_written(settings: Settings, now: float, old_s: float = OLD_S) -> list[Path]:
     """Files and folders that were being written when their writer died, untouched for `old_s` seconds."""
     candidates = [
-        *settings.runs.glob("*/attempt-*/checkpoints/*.partial"),
+        *settings.runs.glob(f"*/attempt-*/checkpoints/.*{ASIDE}*"),
         *settings.runs.glob("*/.spec.*"),
         *settings.runs.glob("*/attempt-*/.*"),
         *settings.weights.glob(".adding-*"),
