@@ -131,6 +131,17 @@ def test_runs_of_other_settings_are_other_curves() -> None:
     assert [trace.name for trace in curves.ap_over_rate(both, "sd").data] == ["FL γ=5", "FL γ=5 (steps=900)"]
 
 
+def test_many_settings_differ_in_their_markers_and_make_room_for_their_names() -> None:
+    few = points(LOSSES, [0.0, 0.5])
+    many = pd.concat([few.assign(settings=f"detector=of_a_long_name_{number}") for number in range(5)])
+    low, high = (curves.ap_over_rate(frame, "sd") for frame in (few, many))
+    of_one_loss = [trace for trace in high.data if trace.name.startswith("CE")]
+    assert len({(trace.marker.symbol, trace.line.color) for trace in of_one_loss}) == 5
+    assert len({trace.marker.symbol for trace in of_one_loss}) == 4
+    assert low.layout.height == 380
+    assert high.layout.height == 380 + 13 * 20  # a row each, of which two have room
+
+
 def test_lost_since_clean_leaves_out_what_has_no_clean_run() -> None:
     frame = points(LOSSES, [0.0, 0.5])
     frame.loc[0, "drop_n"] = 0

@@ -89,6 +89,20 @@ def test_results_of_other_steps_are_never_one_without_a_warning(filled: Store) -
     assert "different steps (500; 700)" in mixture
 
 
+def test_runs_of_one_setting_are_shown_alone(filled: Store) -> None:
+    job = done(filled)
+    longer = job.spec.model_copy(update={"training": job.spec.training.model_copy(update={"steps": 700})})
+    filled.submit_study(demo_store.Study("longer", "t", "n", "rooms", (longer,)), priority=9)
+    assert demo_store.finish_next(filled, ("cup", "hat")) is not None
+    app = open_page("results", studies=["demo", "longer"])
+    assert app.multiselect(key="runs-with").options == ["steps=500", "steps=700"]
+    assert "Stands on 27 runs" in said(app)
+    app.multiselect(key="runs-with").select("steps=700").run()
+    assert not app.exception
+    assert "Stands on 1 run;" in said(app)
+    assert not [one.value for one in app.warning if "side by side" in one.value]
+
+
 def test_run_page_shows_the_runs_own_results(filled: Store) -> None:
     job = done(filled)
     test, predictions = detections_of(current_settings(), job)

@@ -22,6 +22,7 @@ from noisedash.studies.summary import (
     summarise,
     to_csv,
 )
+from noisedash.studies.wording import differences_in_words
 
 
 def run(loss: Loss, rate: float = 0.0, seed: int = 0, **others) -> RunSpec:
@@ -137,14 +138,28 @@ def test_runs_that_differ_in_other_settings_are_not_averaged() -> None:
 
 
 def test_a_kind_is_told_by_what_it_is_of_and_a_checksum_by_its_first_digits() -> None:
-    start = FromWeights(sha256="0123456789abcdef" * 4)
-    specs = [run(CrossEntropy()), run(CrossEntropy()).model_copy(update={"initial": start, "optimizer": Sgd()})]
-    plain, other = settings_texts(by_id(*specs)).values()
-    assert "initial=scratch" in plain
-    assert "optimizer=rmsprop_tf" in plain
-    assert "initial=weights" in other
-    assert "sha256=0123456789ab," in other
-    assert "optimizer=sgd" in other
+    start, other = FromWeights(sha256="0123456789abcdef" * 4), FromWeights(sha256="fedc" * 16)
+    base = run(CrossEntropy())
+    specs = [base, *(base.model_copy(update={"initial": initial}) for initial in (start, other))]
+    assert list(settings_texts(by_id(*specs)).values()) == [
+        "",  # it has no checksum
+        "sha256=0123456789ab",
+        "sha256=fedcfedcfedc",
+    ]
+    assert list(settings_texts(by_id(*specs[:2])).values()) == ["initial=scratch", "initial=weights"]
+
+
+def test_settings_that_change_together_are_told_by_one_and_those_that_part_runs_by_all() -> None:
+    base = run(CrossEntropy(), steps=100)
+    sgd = base.model_copy(update={"optimizer": Sgd()})  # another learning rate, and settings of its own
+    longer = run(CrossEntropy(), steps=300)
+    specs = by_id(base, sgd, longer)
+    assert list(settings_texts(specs).values()) == [
+        "optimizer=rmsprop_tf, steps=100",
+        "optimizer=sgd, steps=100",
+        "optimizer=rmsprop_tf, steps=300",
+    ]
+    assert "optimizer.learning_rate: 0.004, 0.01" in differences_in_words(specs.values())
 
 
 def test_losses_noise_and_seeds_are_no_mixed_settings() -> None:

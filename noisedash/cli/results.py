@@ -22,7 +22,13 @@ from noisedash.studies import robustness
 from noisedash.studies.confounders import rank, settings_of
 from noisedash.studies.robustness import Drop
 from noisedash.studies.summary import MEAN, aggregate, summarise, to_csv
-from noisedash.studies.wording import basis_in_words, comparison_in_words, mixture_in_words, tolerance_in_words
+from noisedash.studies.wording import (
+    basis_in_words,
+    comparison_in_words,
+    differences_in_words,
+    mixture_in_words,
+    tolerance_in_words,
+)
 
 _IMAGES_JOINED = "Intervals of mAP, drops and comparisons are for other test images too; the others for these alone."
 
@@ -101,7 +107,7 @@ def results(
         states = ", ".join(f"{number} {state}" for state, number in store.counts(study_name).items() if number)
         say(f"No run of {study_name} has finished yet: {states}.")
         return
-    say(f"{study.title}\n{study.note}\n")
+    say("\n".join(filter(None, (study.title, study.note, differences_in_words(specs.values()), "\n"))))
     if not tables:
         _tell(aggregate(chosen), {"mean": "mAP", "sd": "sd", "n": "seeds", "drop_mean": "drop (points)"})
         return

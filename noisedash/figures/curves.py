@@ -13,10 +13,21 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from noisedash.figures.style import GREY, LineStyle, faded, in_style, loss_style, new_figure, plain, rate_style
+from noisedash.figures.style import (
+    GREY,
+    LineStyle,
+    faded,
+    in_style,
+    loss_style,
+    new_figure,
+    plain,
+    rate_style,
+    with_room_for_legend,
+)
 from noisedash.published import GammaCurve, NoiseCurve
 
 Spread = Literal["sd", "range"]
+_FILLINGS = ("-open", "-open-dot", "-dot")
 _DODGE = 0.006
 """Curves are set apart by this share of the axis, so that their error bars do not hide each other."""
 
@@ -53,7 +64,7 @@ def ap_over_rate(
         figure.add_trace(_paper(curve.missing_rates, _as_measured(curve.mean_ap, measure), style.marker, name, "rate"))
     figure.add_traces(_loss_traces(points, spread, measure))
     _rate_axis(figure, {*points["missing_rate"], *(rate for curve in published for rate in curve.missing_rates)})
-    return figure
+    return with_room_for_legend(figure)
 
 
 def published_over_rate(published: Sequence[NoiseCurve]) -> go.Figure:
@@ -93,7 +104,7 @@ def ap_over_gamma(
             ends = [points["gamma"].min(), points["gamma"].max()]
             figure.add_trace(_level(ends, level, style.color, f"CE, {name}", measure))
     figure.update_xaxes(dtick=1)
-    return figure
+    return with_room_for_legend(figure)
 
 
 def class_curves(
@@ -151,7 +162,7 @@ def over_steps(series: Sequence[Series], y_title: str) -> go.Figure:
                 hovertemplate="%{fullData.name}<br>step %{x:,}<br>%{y:.4g}<extra></extra>",
             )
         )
-    return figure
+    return with_room_for_legend(figure)
 
 
 def shared_range(frames: Sequence[pd.DataFrame], also: Sequence[float] = ()) -> tuple[float, float]:
@@ -182,10 +193,11 @@ def _loss_traces(points: pd.DataFrame, spread: Spread, measure: Measure) -> list
 
 
 def _variant(style: LineStyle, number: int) -> LineStyle:
-    """The same loss under other settings: the same colour, open markers, paler."""
+    """The same loss under other settings: the same colour, paler, the marker's filling another."""
     if number == 0:
         return style
-    return replace(style, color=faded(style.color, max(0.35, 0.75 - 0.15 * number)), marker=f"{style.marker}-open")
+    filling = _FILLINGS[(number - 1) % len(_FILLINGS)]
+    return replace(style, color=faded(style.color, max(0.4, 0.9 - 0.1 * number)), marker=f"{style.marker}{filling}")
 
 
 def _with_settings(name: str, settings: str) -> str:

@@ -5,6 +5,7 @@ is warm; the focal losses run from green over blue to purple as gamma grows. Col
 """
 
 import html
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -41,6 +42,8 @@ _GAMMA_SIGNS = (
 _RATE_COLORS = ((0.0, BLUE), (0.45, PURPLE), (1.0, VERMILLION))
 _RATE_DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot", "dot")
 _RATE_MARKERS = ("circle", "diamond", "triangle-up", "pentagon", "hexagon", "square")
+_LEGEND_WIDTH, _LEGEND_ROW, _LEGEND_MARK, _LEGEND_LETTER = 520, 20, 50, 7
+"""Pixels, roughly: of a figure in two columns, of a legend's row, and of an entry's line and letters."""
 _MANY_CATEGORIES = (SKY, VERMILLION, GREEN, PURPLE, BLUE, "#b07a00", GREY)
 
 
@@ -135,6 +138,14 @@ def in_style(figure: go.Figure, x_title: str, y_title: str, height: int) -> go.F
     figure.update_yaxes(**axis, rangemode="tozero")
     figure.update_layout(xaxis_title={"text": x_title, "standoff": 10}, yaxis_title={"text": y_title, "standoff": 12})
     return figure
+
+
+def with_room_for_legend(figure: go.Figure) -> go.Figure:
+    """The figure, higher by the legend's rows beyond the first two: else a long legend takes its room from the plot."""
+    names = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+    widest = max((_LEGEND_LETTER * len(name) + _LEGEND_MARK for name in names), default=1)
+    rows = math.ceil(len(names) / max(1, _LEGEND_WIDTH // widest))
+    return figure.update_layout(height=figure.layout.height + _LEGEND_ROW * max(0, rows - 2))
 
 
 def plain(text: str) -> str:

@@ -129,9 +129,31 @@ def loss_labels(specs: Mapping[str, RunSpec]) -> dict[str, str]:
 
 
 def settings_texts(specs: Mapping[str, RunSpec]) -> dict[str, str]:
-    """For each run the settings but noise in which it may differ from others, as text; '' for all where none do."""
+    """For each run the settings but noise that part it from others, as text; '' for all where none do.
+
+    Runs with the same text agree in every setting. Of settings that only change together one is told, a kind before
+    others; `mixed_settings` has them all.
+    """
     names = [name for name in mixed_settings(specs.values()) if name != "noise"]
-    return {run_id: ", ".join(_told(spec, names)) for run_id, spec in specs.items()}
+    telling = _telling([dict(_flat(spec.model_dump(mode="json"))) for spec in specs.values()], names)
+    return {run_id: ", ".join(_told(spec, telling)) for run_id, spec in specs.items()}
+
+
+def _telling(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """As few of the named settings as part the runs no less than all do."""
+
+    def parted(chosen: Sequence[str]) -> int:
+        return len({tuple(repr(settings.get(name, _ABSENT)) for name in chosen) for settings in runs})
+
+    telling: list[str] = []
+    for name in sorted(names, key=lambda name: not name.endswith(".kind")):
+        if parted([*telling, name]) > parted(telling):
+            telling.append(name)
+    for name in reversed(telling.copy()):
+        others = [other for other in telling if other != name]
+        if parted(others) == parted(names):
+            telling = others
+    return telling
 
 
 def _noises(specs: Iterable[RunSpec]) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """What tables over runs say, in sentences; the same on the pages and on the command line."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
 
+from noisedash.spec import RunSpec
 from noisedash.studies.robustness import Basis
+from noisedash.studies.summary import mixed_settings, value_in_words
 
 _MOST_NUMBERS = 8
 
@@ -39,6 +41,12 @@ def mixture_in_words(basis: Basis) -> str:
     if not mixed:
         return ""
     return f"Runs of different {' and '.join(mixed)} stand side by side here; they are never averaged together."
+
+
+def differences_in_words(specs: Iterable[RunSpec]) -> str:
+    """Every setting, other than loss, noise and seeds, in which the runs differ; '' where there is none."""
+    told = [f"{name}: {', '.join(map(value_in_words, values))}" for name, values in mixed_settings(specs).items()]
+    return f"These runs differ in more than loss, noise and seeds. {'; '.join(told)}." if told else ""
 
 
 def comparison_in_words(row: "Mapping[str, Any] | pd.Series[Any]", of: Literal["ap", "drop"]) -> str:

@@ -1,8 +1,7 @@
 """What the Results page shows, without the page: the chosen studies' runs and results as tidy frames."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -11,7 +10,7 @@ from noisedash.figures.style import LineStyle, category_style, style_of
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, MetricRecord, ResultRecord, StudyRecord
 from noisedash.spec import RunSpec
-from noisedash.studies.summary import MEAN, aggregate, mixed_settings, shared_settings, summarise, value_in_words
+from noisedash.studies.summary import MEAN, aggregate, shared_settings, summarise, value_in_words
 from noisedash.ui.layout import plain
 from noisedash.ui.progress import ACTIVE
 from noisedash.ui.text import count, run_label
@@ -56,6 +55,23 @@ class Found:
     def thresholds(self) -> list[float]:
         """Score thresholds that there are results for, ascending."""
         return sorted(self.rows["threshold"].unique())
+
+    @property
+    def settings(self) -> list[str]:
+        """What parts the finished runs beside loss, noise and seeds; [''] where nothing does."""
+        return sorted(self.rows["settings"].unique())
+
+    def with_settings(self, chosen: Collection[str]) -> "Found":
+        """The same without the finished runs of other settings."""
+        rows = self.rows[self.rows["settings"].isin(chosen)]
+        left_out = set(self.rows["run_id"]) - set(rows["run_id"])
+        return replace(
+            self,
+            jobs=tuple(job for job in self.jobs if job.run_id not in left_out),
+            rows=rows,
+            points=self.points[self.points["settings"].isin(chosen)],
+            interim=tuple(result for result in self.interim if result.run_id not in left_out),
+        )
 
     def rows_at(self, threshold: float) -> pd.DataFrame:
         """Rows at a score threshold, of the mean over classes."""
@@ -141,12 +157,6 @@ def key_settings(found: Found, weights_by_sha256: Mapping[str, str]) -> str:
     return ", ".join(
         text.format(value_in_words(shared[name])) for name, text in names.items() if shared.get(name) is not None
     )
-
-
-def differences(found: Found) -> list[str]:
-    """A sentence for each setting, other than loss, noise and seeds, in which the runs differ."""
-    mixed: Mapping[str, tuple[Any, ...]] = mixed_settings(found.specs.values())
-    return [f"{name}: {', '.join(value_in_words(value) for value in values)}" for name, values in mixed.items()]
 
 
 def settings_table(found: Found) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Spread
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.studies.summary import to_csv
+from noisedash.studies.wording import differences_in_words
 from noisedash.ui import analysis_page, probe, results, run_detail
 from noisedash.ui.layout import chart, empty_state, one_sentence_errors, plain, start_with
 from noisedash.ui.progress import share_done
@@ -37,6 +38,8 @@ class View:
     spread: Spread
     paper: str
     """The paper's dataset that is laid over; '' for none."""
+    settings: Sequence[str]
+    """Those whose runs are shown; none: all runs."""
 
 
 def render(store: Store) -> None:
@@ -67,7 +70,8 @@ def _live(store: Store, names: Sequence[str], was_active: bool) -> None:
         if found.rows.empty:
             empty_state("No run has finished yet", "The first points appear as soon as one has.", ("queue", "Queue"))
             return
-        _tabs(store, found, _view())
+        view = _view(found.settings)
+        _tabs(store, found.with_settings(view.settings) if view.settings else found, view)
 
 
 def _face(found: Found) -> None:
@@ -79,12 +83,11 @@ def _face(found: Found) -> None:
         st.markdown(results.completeness(found))
         if found.is_active:
             st.progress(share_done(found.jobs))
-    differing = results.differences(found)
-    if differing:
-        st.warning(plain(f"These runs differ in more than loss, noise and seeds. {'; '.join(differing)}."))
+    if differences := differences_in_words(found.specs.values()):
+        st.warning(plain(differences))
 
 
-def _view() -> View:
+def _view(settings: Sequence[str]) -> View:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         measure = st.segmented_control(
             "Show", list(_MEASURES), default="mAP", required=True, key="measure", bind="query-params"
@@ -107,7 +110,18 @@ def _view() -> View:
             bind="query-params",
             width=220,
         )
-    return View(_MEASURES[measure or "mAP"], spread or "sd", "" if paper == _NO_PAPER else paper)
+        chosen = _choose_settings(settings) if len(settings) > 1 else []
+    return View(_MEASURES[measure or "mAP"], spread or "sd", "" if paper == _NO_PAPER else paper, chosen)
+
+
+def _choose_settings(settings: Sequence[str]) -> list[str]:
+    """What is chosen of settings that part runs; what was chosen of another study's is forgotten."""
+    key = "runs-with"
+    st.session_state[key] = [name for name in st.session_state.get(key, []) if name in settings]
+    names = {name: name or "the others" for name in settings}
+    return st.multiselect(
+        "Runs with", settings, key=key, format_func=names.__getitem__, placeholder="all settings", width=520
+    )
 
 
 def _tabs(store: Store, found: Found, view: View) -> None:
