@@ -1,5 +1,7 @@
 """The Statistics tab and the Run page without a browser: each question's answer, and one run in detail."""
 
+from dataclasses import replace
+
 import demo_store
 import pytest
 from test_pages import open_page, said
@@ -12,6 +14,7 @@ from noisedash.settings import current_settings
 from noisedash.studies.robustness import tolerances
 from noisedash.studies.summary import MEAN, summarise
 from noisedash.studies.wording import tolerance_in_words
+from noisedash.ui.results import find, mean_ap_series
 from noisedash.ui.services import dataset
 
 QUESTIONS = {
@@ -101,6 +104,34 @@ def test_runs_of_one_setting_are_shown_alone(filled: Store) -> None:
     assert not app.exception
     assert "Stands on 1 run;" in said(app)
     assert not [one.value for one in app.warning if "side by side" in one.value]
+
+
+def test_means_over_seeds_are_drawn_over_the_steps_that_all_have_reached(filled: Store) -> None:
+    study = demo_store.demo_study("1" * 64, name="on-the-way", seeds=(7, 8))
+    filled.submit_study(study, priority=9)
+    at_the_end: dict[tuple[float, float], list[float]] = {}
+    for _ in study.specs:
+        claim = filled.claim("demo-worker")
+        assert claim is not None
+        demo_store.train(filled, claim, claim.spec.training.steps)
+        final = demo_store.results_of(claim, ("cup", "hat"))
+        for step in (250, 300) if claim.spec.training.seed == 7 else (250,):
+            early = [replace(result, step=step, final=False, mean_ap=result.mean_ap / 2) for result in final]
+            filled.record_results(claim.job_id, claim.token, early)
+        filled.finish(claim.job_id, claim.token, final)
+        if claim.spec.loss.kind == "ce":
+            for result in final:
+                key = (result.score_threshold, claim.spec.noise.missing_rate)
+                at_the_end.setdefault(key, []).append(result.mean_ap)
+    for threshold in (0.01, 0.3):
+        series = {line.name: line for line in mean_ap_series(find(filled, ["on-the-way"]), threshold)}
+        assert {tuple(line.steps) for line in series.values()} == {(250, 500)}
+        for rate in (0.0, 0.5):
+            mean = sum(at_the_end[threshold, rate]) / 2
+            assert series[f"CE, {100 * rate:g} % missing"].values == pytest.approx([mean / 2, mean])
+    app = open_page("results", studies="on-the-way", view="Training")
+    assert not app.exception
+    assert "All runs, means over seeds" in [one.value for one in app.subheader]
 
 
 def test_run_page_shows_the_runs_own_results(filled: Store) -> None:

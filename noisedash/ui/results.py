@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from noisedash.figures.curves import Series
-from noisedash.figures.style import LineStyle, category_style, style_of
+from noisedash.figures.style import LineStyle, category_style, loss_style, rate_style, style_of
 from noisedash.jobs.store import Store
 from noisedash.records import JobRecord, JobState, MetricRecord, ResultRecord, StudyRecord
 from noisedash.spec import RunSpec
@@ -220,4 +220,23 @@ def ap_series(jobs: Sequence[JobRecord], interim: Sequence[ResultRecord], thresh
         if own:
             steps, aps = [result.step for result in own], [result.mean_ap for result in own]
             series.append(Series(run_label(job), steps, aps, style))
+    return series
+
+
+def mean_ap_series(found: Found, threshold: float) -> list[Series]:
+    """mAP over training steps of each loss at each noise rate, a mean over seeds, where runs were evaluated on the way.
+
+    A step that fewer seeds have reached than another is left out. The loss gives colour and marker, the rate the dash.
+    """
+    points = aggregate(summarise(found.specs, found.interim))
+    points = points[(points["threshold"] == threshold) & (points["class_name"] == MEAN)]
+    of_curve = ["kind", "gamma", "loss", "settings", "missing_rate"]
+    series = []
+    for kind, gamma, loss, settings, rate in points[of_curve].drop_duplicates().itertuples(index=False):
+        alike = (points["loss"] == loss) & (points["settings"] == settings) & (points["missing_rate"] == rate)
+        own = points[alike].sort_values("step")
+        whole = own[own["n"] == own["n"].max()]
+        name = ", ".join(filter(None, (loss, f"{100 * rate:g} % missing", settings)))
+        style = replace(loss_style(kind, gamma), dash=rate_style(rate).dash)
+        series.append(Series(name, whole["step"].tolist(), whole["mean"].tolist(), style))
     return series

@@ -1,6 +1,6 @@
 """The Results page: choose studies, read off their robustness; it follows the runs while they finish."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +9,7 @@ import streamlit as st
 
 from noisedash import published
 from noisedash.figures import curves
-from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Spread
+from noisedash.figures.curves import MAP, POINTS_LOST, Measure, Series, Spread
 from noisedash.jobs.store import Store
 from noisedash.records import JobState
 from noisedash.studies.summary import to_csv
@@ -24,6 +24,7 @@ from noisedash.ui.text import run_label
 TICK_S = 3.0
 MOST_CLASSES = 6
 MOST_RUNS = 8
+MOST_CURVES = 16
 _NO_PAPER = "none"
 _TABS = ("Over noise", "Over γ", "By class", "Statistics", "Table", "Training", "Probe")
 _SPREADS: dict[Spread, str] = {"sd": "± 1 sd", "range": "lowest to highest"}
@@ -279,15 +280,33 @@ def _training(store: Store, found: Found) -> None:
     metrics = {run_id: store.metrics(run_id) for run_id in chosen}
     series = results.training_series(jobs, metrics, quantity)
     chart(curves.over_steps(series, results.QUANTITIES[quantity]), "training", "Training curves of the chosen runs.")
-    on_the_way = {threshold: results.ap_series(jobs, found.interim, threshold) for threshold in found.thresholds}
-    if not any(on_the_way.values()):
+    _on_the_way("interim", {at: results.ap_series(jobs, found.interim, at) for at in found.thresholds})
+    _means_on_the_way(found)
+
+
+def _means_on_the_way(found: Found) -> None:
+    """What training for longer does to each loss at each rate."""
+    means = {threshold: results.mean_ap_series(found, threshold) for threshold in found.thresholds}
+    most = max(map(len, means.values()), default=0)
+    if most == 0:
         return
-    highest = max(ap for lines in on_the_way.values() for line in lines for ap in line.values)
-    for column, (threshold, lines) in zip(st.columns(len(on_the_way)), on_the_way.items(), strict=True):
+    st.subheader("All runs, means over seeds", anchor=False)
+    if most > MOST_CURVES:
+        st.info(f"They make {most} curves, more than can be told apart: choose fewer studies or settings.")
+        return
+    _on_the_way("means", means)
+
+
+def _on_the_way(key: str, lines_at: Mapping[float, Sequence[Series]]) -> None:
+    """mAP over training steps at each threshold, on one scale; nothing where no run was evaluated on the way."""
+    if not any(lines_at.values()):
+        return
+    highest = max(ap for lines in lines_at.values() for line in lines for ap in line.values)
+    for column, (threshold, lines) in zip(st.columns(len(lines_at)), lines_at.items(), strict=True):
         with column:
             st.subheader(_threshold_in_words(threshold), anchor=False)
             figure = curves.over_steps(lines, MAP.title).update_yaxes(range=[0, min(1.0, 1.1 * highest + 0.01)])
-            chart(figure, f"interim-{threshold:g}", "mAP over training steps.")
+            chart(figure, f"{key}-{threshold:g}", "mAP over training steps.")
 
 
 _COLUMNS = {
