@@ -87,6 +87,8 @@ class Farm:
         try:
             yield process
         finally:
+            if sealed:  # unshare passes no SIGTERM on; killed, it takes all of its namespace with it
+                process.kill()
             end(process)
 
     def environment(self, home: Path) -> dict[str, str]:
