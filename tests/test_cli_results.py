@@ -83,7 +83,7 @@ def test_results_on_the_way_are_told_at_their_step(noisedash: Command, filled: S
     assert {row["step"] for row in at_the_end} == {steps} != {200}
     assert "measured at step 200; " in noisedash(*asked, "--intervals")
     assert "1 of them before the end of their training" in noisedash(*asked, "--intervals")
-    assert f"there are results of step 200, {steps:,}." in noisedash.error("study", "results", "demo", "--step", 7)
+    assert f"choose one of the steps 200, {steps:,}." in noisedash.error("study", "results", "demo", "--step", 7)
     assert "leave --step out" in noisedash.error(*asked, "--probe")
 
 

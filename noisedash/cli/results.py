@@ -87,9 +87,12 @@ def results(
     study = store.study(study_name)
     jobs = store.jobs(study_name)
     specs = {job.run_id: job.spec for job in jobs}
-    if step is not None and (images or probe):
-        raise NoiseDashError("--images and --probe are of the end of training: leave --step out.")
-    rows = summarise(specs, _at(step, store.results(study.run_ids), study_name))
+    measured = store.results(study.run_ids, final_only=step is None)
+    if step is not None:
+        if images or probe or confounders:
+            raise NoiseDashError("--images, --probe and --confounders are of the end of training: leave --step out.")
+        measured = _at(step, measured, study_name)
+    rows = summarise(specs, measured)
     if csv is not None:
         write_csv(csv, to_csv(rows))
     chosen = rows if per_class else rows[rows["class_name"] == MEAN]
@@ -107,7 +110,7 @@ def results(
         states = ", ".join(f"{number} {state}" for state, number in store.counts(study_name).items() if number)
         say(f"No run of {study_name} has finished yet: {states}.")
         return
-    say("\n".join(filter(None, (study.title, study.note, differences_in_words(specs.values()), "\n"))))
+    say("\n".join([*filter(None, (study.title, study.note, differences_in_words(specs.values()))), ""]))
     if not tables:
         _tell(aggregate(chosen), {"mean": "mAP", "sd": "sd", "n": "seeds", "drop_mean": "drop (points)"})
         return
@@ -119,17 +122,13 @@ def results(
     say("\n".join(filter(None, (f"Of {basis_in_words(made)}.", mixture))))
 
 
-def _at(step: int | None, results: Sequence[ResultRecord], study_name: str) -> list[ResultRecord]:
-    """The results of that step, or (None) the final ones. Raises NoiseDashError where there are none of the step."""
-    if step is None:
-        return [result for result in results if result.final]
+def _at(step: int, results: Sequence[ResultRecord], study_name: str) -> list[ResultRecord]:
+    """The results of that step. Raises NoiseDashError where there are none."""
     found = [result for result in results if result.step == step]
     if not found:
-        steps = [f"{known:,}" for known in sorted({result.step for result in results})]
-        raise NoiseDashError(
-            f"No run of {study_name} was measured at step {step:,}; there are results of "
-            f"{'step ' + ', '.join(steps) if steps else 'no step yet'}."
-        )
+        steps = ", ".join(f"{known:,}" for known in sorted({result.step for result in results}))
+        choice = f"choose one of the steps {steps}" if steps else "there are no results yet"
+        raise NoiseDashError(f"No run of {study_name} was measured at step {step:,}: {choice}.")
     return found
 
 
