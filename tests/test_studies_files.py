@@ -21,6 +21,7 @@ from noisedash.spec import (
 )
 from noisedash.studies.files import load_run_file, load_study_file
 
+DOCS = Path(__file__).parents[1] / "docs"
 HASHES = {"bccd": "a" * 64}
 WEIGHTS = {"coco": "b" * 64}
 
@@ -47,6 +48,13 @@ def write(tmp_path: Path):
         return path
 
     return write
+
+
+def test_the_studies_of_the_findings_can_be_submitted() -> None:
+    studies = {path: load_study_file(path, data_of, initial_of) for path in (DOCS / "studies").iterdir()}
+    told = (DOCS / "findings.md").read_text(encoding="utf-8")
+    assert {study.name: len(study.specs) for study in studies.values()} == {"long-bccd": 18}
+    assert all(f"study submit docs/studies/{path.name}" in told for path in studies)
 
 
 def test_the_example_of_the_documentation(write) -> None:
