@@ -177,6 +177,22 @@ def test_only_weights_that_fit_the_network_are_offered(filled: Store) -> None:
     assert not app.error
 
 
+def test_learning_rates_of_architectures_go_by_the_weights_that_are_chosen(filled: Store) -> None:
+    app = open_page("launch", dataset="rooms", preset="Architectures")
+    app.selectbox(key="architectures-depth").set_value(0.25).run()
+    assert 0.004 in [number.value for number in app.number_input]
+    app.selectbox(key="architectures-ssd_mobilenet_v1 x 0.25-weights").set_value("indoor-micro").run()
+    app.button(key="launch").click().run()
+    assert not app.exception
+    rates = {
+        (job.spec.detector.kind, job.spec.initial.kind): job.spec.optimizer.learning_rate
+        for job in filled.jobs("architectures-rooms")
+    }
+    assert rates.pop(("ssd_mobilenet_v1", "scratch")) == 0.004
+    assert len(rates) == 4
+    assert set(rates.values()) == {0.001}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "complaint"),
     [

@@ -102,7 +102,8 @@ def _filled(planned: Preset) -> Filled:
             persist_state="session",
         )
         base = plan.base_run(planned, dataset, detector, start, kind, weights()).model_copy(update={"noise": noise})
-        values = settings_form(base, f"{key}-{kind}")
+        is_by_weights = kind == planned.base.optimizer.kind and base.optimizer != planned.base.optimizer
+        values = settings_form(base, f"{key}-{kind}{f'-{start}' if is_by_weights else ''}")
     name = st.text_input("Name of the study", default_name(planned, dataset_name), key=f"{key}-{dataset_name}-name")
     values |= {"training.steps": steps, "training.batch_size": batch}
     grid = Grid(chosen.cross_entropy, chosen.gammas, chosen.missing_rates, seeds, own_noise)

@@ -100,7 +100,7 @@ class Cost:
 
 def preset(name: str, weights: WeightsRegistry) -> Preset:
     """The preset of that name, as yet without a dataset. The own grid starts from the quick study's settings."""
-    recipe = RECIPES["quick" if name == OWN else name]
+    recipe = _recipe_of(name)
     initial, weights_name = _initial_of(recipe, weights)
     specs = recipe.runs(DataSpec(content_hash=NO_HASH), initial, recipe.seeds)
     absent = recipe.weights if recipe.weights and weights_name == SCRATCH else ""
@@ -142,7 +142,8 @@ def base_run(
 ) -> RunSpec:
     """The preset's run on a dataset (None: not drawn yet) of that network, from those weights, with that optimiser.
 
-    An optimiser of another kind than the preset's has that kind's defaults. Raises NotFoundError, SpecError.
+    An optimiser of the preset's kind has the settings that its recipe gives runs from such weights; one of another
+    kind has that kind's defaults. Raises NotFoundError, SpecError.
     """
     limits = {name: getattr(planned.base.data.split, name) for name in ("max_train_images", "max_test_images")}
     own_split = SplitSpec() if dataset is None else default_split(dataset)
@@ -150,7 +151,9 @@ def base_run(
     data = DataSpec(content_hash=content_hash, split=own_split.model_copy(update=limits))
     base = planned.base.model_copy(update={"data": data, "detector": detector})
     if weights_name != planned.weights:
-        base = base.model_copy(update={"initial": _from_weights(weights_name, planned, weights)})
+        initial = _from_weights(weights_name, planned, weights)
+        (own, *_) = _recipe_of(planned.name).runs(data, initial, (0,))
+        base = base.model_copy(update={"initial": initial, "optimizer": own.optimizer})
     return base if optimizer == base.optimizer.kind else apply_overrides(base, {"optimizer": optimizer})
 
 
@@ -283,6 +286,11 @@ def _initial_of(recipe: Recipe, weights: WeightsRegistry) -> tuple[FromScratch |
         return FromWeights(sha256=weights.find(recipe.weights).sha256), recipe.weights
     except NotFoundError:
         return FromScratch(), SCRATCH
+
+
+def _recipe_of(name: str) -> Recipe:
+    """The recipe of a preset; the own grid's is the quick study's."""
+    return RECIPES["quick" if name == OWN else name]
 
 
 def _varied(planned: Preset, centre: tuple[RunSpec, ...]) -> tuple[RunSpec, ...]:
