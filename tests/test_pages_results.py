@@ -103,6 +103,9 @@ def test_runs_of_one_setting_are_shown_alone(filled: Store) -> None:
     app.multiselect(key="runs-with").select("steps=700").run()
     assert not app.exception
     assert "Stands on 1 run;" in said(app)
+    table = open_page("results", studies=["demo", "longer"], view="Table")
+    table.multiselect(key="runs-with").select("steps=700").run()
+    assert table.dataframe[0].value["settings"].tolist() == ["steps=700"] * 2  # at two thresholds
     assert not [one.value for one in app.warning if "side by side" in one.value]
 
 
